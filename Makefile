@@ -7,3 +7,28 @@ PY    := $(VENV)/bin/python
 .PHONY: help
 help:  ## list every target
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+# The development environment: everything pinned, with hashes.
+$(VENV)/.ready: pyproject.toml requirements-dev.txt
+	@python3 -m venv $(VENV) 2>/dev/null || { apt-get install -qy python3-venv && python3 -m venv $(VENV); }
+	@$(PY) -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: dev test test-unit test-serving test-api test-e2e
+dev: $(VENV)/.ready  ## make the development environment (.venv)
+
+test: dev  ## every test: unit, API, server, real cluster; one line of counts at the end
+	@$(PY) -m pytest
+
+test-unit: dev  ## the pure rooms, in seconds
+	@$(PY) -m pytest tests/unit tests/golden tests/properties tests/contract tests/packaging
+
+test-serving: dev  ## the inference server and the sample models
+	@$(PY) -m pytest tests/serving tests/models
+
+test-api: dev  ## the operator against a real kube-apiserver and etcd
+	@$(PY) -m pytest tests/api
+
+test-e2e: dev  ## real pods on the real cluster
+	@$(PY) -m pytest tests/local tests/e2e

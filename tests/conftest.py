@@ -1,0 +1,18 @@
+"""Order of the layers: what is quick and needs nothing runs first, what needs the real cluster last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+LAYERS = ("unit", "golden", "properties", "contract", "packaging", "readme", "models", "serving", "api", "local", "e2e")
+
+
+def _layer(item: pytest.Item) -> int:
+    parts = Path(item.path).relative_to(Path(__file__).parent).parts
+    return LAYERS.index(parts[0]) if parts[0] in LAYERS else len(LAYERS)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_layer)
