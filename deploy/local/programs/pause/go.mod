@@ -1,0 +1,3 @@
+module crackseg.io/local/pause
+
+go 1.24.0
