@@ -32,3 +32,7 @@ test-api: dev  ## the operator against a real kube-apiserver and etcd
 
 test-e2e: dev  ## real pods on the real cluster
 	@$(PY) -m pytest tests/local tests/e2e
+
+.PHONY: crds
+crds: dev  ## the CRD and its reference, generated from the pydantic models
+	@$(PY) -m crackseg_operator.api.crd --write

@@ -10,9 +10,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from crackseg_operator.api.spec import Model
+from crackseg_operator.api.fields import ATOMIC, Generation, Model, Timestamp, keyed_by
+from crackseg_operator.api.spec import ModelSource, Serving
 
-Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Word = Annotated[str, Field(max_length=64)]
+Hash = Annotated[str, Field(max_length=63)]
+Version = Annotated[str, Field(max_length=63)]
+Digest = Annotated[str, Field(max_length=71)]
+Message = Annotated[str, Field(max_length=4096)]
 
 
 class StatusCondition(Model):
@@ -22,24 +27,33 @@ class StatusCondition(Model):
     """The aspect: Ready, Reconciling, Stalled, ModelVerified, Available, RolledBack."""
     status: Literal["True", "False", "Unknown"]
     """Whether it holds."""
-    reason: str = Field(max_length=1024)
+    reason: Word
     """One word that says why."""
-    message: str = Field("", max_length=32768)
+    message: Message = ""
     """One sentence that says what happened and what to do."""
     last_transition_time: Timestamp
     """When status last changed."""
-    observed_generation: int = 0
+    observed_generation: Generation = 0
     """The generation of the resource that this was judged for."""
+
+
+class RevisionSource(Model):
+    """The part of the spec that a revision was made of, so that it can be built again after the spec has moved on."""
+
+    model: ModelSource
+    """spec.model of that time."""
+    serving: Serving
+    """spec.serving of that time."""
 
 
 class RevisionStatus(Model):
     """One revision in flight: the one that serves, or the one that is to replace it."""
 
-    revision: str
+    revision: Hash
     """Hash that names the revision; the suffix of its Deployment."""
-    version: str
+    version: Version
     """The model's version."""
-    digest: str | None = None
+    digest: Digest | None = None
     """The model file's digest as verified in the pods, sha256:HEX."""
     replicas: int = 0
     """Pods wanted for this revision."""
@@ -47,6 +61,8 @@ class RevisionStatus(Model):
     """Pods ready."""
     weight_percent: int = 0
     """Share of the traffic, in percent."""
+    source: RevisionSource | None = None
+    """What the revision was made of."""
 
 
 class RolloutStatus(Model):
@@ -67,13 +83,13 @@ class RolloutStatus(Model):
 class FailedRevision(Model):
     """A revision in quarantine: it is not tried again until the spec names another or a person retries it."""
 
-    revision: str
+    revision: Hash
     """Hash that names the revision."""
-    version: str
+    version: Version
     """The model's version."""
-    reason: str
+    reason: Word
     """Why it failed, one word."""
-    message: str = ""
+    message: Message = ""
     """Why it failed, one sentence."""
     at: Timestamp
     """When it was taken back."""
@@ -82,11 +98,11 @@ class FailedRevision(Model):
 class PastRevision(Model):
     """A revision that has served."""
 
-    revision: str
+    revision: Hash
     """Hash that names the revision."""
-    version: str
+    version: Version
     """The model's version."""
-    digest: str | None = None
+    digest: Digest | None = None
     """The model file's digest, sha256:HEX."""
     promoted: Timestamp
     """When it became the stable revision."""
@@ -95,12 +111,12 @@ class PastRevision(Model):
 class Status(Model):
     """What the operator found and decided."""
 
-    observed_generation: int = 0
+    observed_generation: Generation = 0
     """The generation of the resource that this status was decided for."""
     conditions: list[StatusCondition] = Field(
         default_factory=list,
         max_length=16,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+        json_schema_extra=keyed_by("type"),
     )
     """Ready, Reconciling and Stalled as kstatus defines them; ModelVerified, Available, RolledBack."""
     stable: RevisionStatus | None = None
@@ -112,20 +128,18 @@ class Status(Model):
     failed_revisions: list[FailedRevision] = Field(
         default_factory=list,
         max_length=10,
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["revision"]},
+        json_schema_extra=keyed_by("revision"),
     )
     """Revisions in quarantine, newest last."""
-    history: list[PastRevision] = Field(
-        default_factory=list, max_length=50, json_schema_extra={"x-kubernetes-list-type": "atomic"}
-    )
+    history: list[PastRevision] = Field(default_factory=list, max_length=50, json_schema_extra=ATOMIC)
     """Revisions that have served, newest first."""
-    url: str | None = None
+    url: str | None = Field(None, max_length=2048)
     """Where clients reach the service."""
     replicas: int = 0
     """Pods of all revisions; the scale subresource reads it."""
     ready_replicas: int = 0
     """Ready pods of all revisions."""
-    selector: str | None = None
+    selector: str | None = Field(None, max_length=1024)
     """Label selector of all pods, as text; the autoscaler reads it."""
-    retried: str | None = None
+    retried: str | None = Field(None, max_length=1024)
     """The value of the annotation crackseg.io/retry that was last honoured."""

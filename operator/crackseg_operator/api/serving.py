@@ -1,0 +1,154 @@
+"""`spec.serving` of a CrackSegModel: how the model is run. Every field here is part of what names a revision.
+
+Imported by `spec` and `status`. See `spec` for how descriptions, defaults and rules reach the API server.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from crackseg_operator.api.fields import ATOMIC, DNSName, ImageReference, LabelValue, Model, Quantity, Rule, keyed_by
+
+
+class Batching(Model):
+    """How images that arrive together are gathered into one run of the model."""
+
+    max_size: int = Field(8, ge=1, le=256)
+    """The most images (or tiles) in one run. A model whose ONNX file fixes its batch size is run with that size."""
+    max_delay_milliseconds: int = Field(5, ge=0, le=1000)
+    """How long an image waits for others to join its run, in milliseconds. 0 runs at once what is there."""
+
+
+class Tiling(Model):
+    """How images larger than one tile are cut and put together again."""
+
+    size_pixels: int = Field(512, ge=64, le=4096, multiple_of=32)
+    """Width and height of a tile in pixels, a multiple of 32. A model whose ONNX file fixes its input size decides instead."""
+    overlap_pixels: int = Field(64, ge=0, le=1024)
+    """How far neighbouring tiles overlap, in pixels, at most half of sizePixels. The overlap is blended, so that no seam shows."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.overlapPixels * 2 <= self.sizePixels",
+            "spec.serving.tiling.overlapPixels must be at most half of sizePixels: make the overlap smaller or the tiles larger",
+            ".overlapPixels",
+        ),
+    )
+
+
+def _quantities(field: str) -> Rule:
+    return Rule(
+        f"!has(self.{field}) || self.{field}.all(k, isQuantity(string(self.{field}[k])) && quantity(string(self.{field}[k])).sign() >= 0)",
+        f"spec.serving.resources.{field} must hold quantities that are not negative, such as cpu: 500m and memory: 1Gi",
+        f".{field}",
+    )
+
+
+_NO_GPU_IN = "(!has(self.{0}) || !('nvidia.com/gpu' in self.{0}))"
+
+
+class Resources(Model):
+    """Compute resources of the serving container, as in a Pod."""
+
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    """What the scheduler sets aside for each pod, such as cpu: 500m and memory: 1Gi. A CPU request is needed where autoscaling follows CPU."""
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    """What each pod may use at most. The server sizes its thread pools by the CPU limit, and is killed (reason OutOfMemory) above the memory limit."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        _quantities("requests"),
+        _quantities("limits"),
+        Rule(
+            "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits)"
+            " || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k]))"
+            " || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",
+            "spec.serving.resources.requests must not be greater than spec.serving.resources.limits: lower the request or raise the limit",
+            ".requests",
+        ),
+        Rule(
+            f"{_NO_GPU_IN.format('requests')} && {_NO_GPU_IN.format('limits')}",
+            "spec.serving.resources must not name nvidia.com/gpu: set spec.serving.gpus instead",
+        ),
+    )
+
+
+class Toleration(Model):
+    """A taint that the pods tolerate, as in a Pod."""
+
+    key: str | None = Field(None, max_length=317)
+    """The taint's key. Absent, with operator Exists: every taint."""
+    operator: Literal["Exists", "Equal"] = "Equal"
+    """Equal compares the value, Exists takes any value."""
+    value: LabelValue | None = None
+    """The taint's value, with operator Equal."""
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """The taint's effect. Absent: all effects."""
+    toleration_seconds: int | None = Field(None, ge=0, json_schema_extra={"format": "int64"})
+    """With effect NoExecute: how long the pod stays on a tainted node, in seconds. Absent: for ever."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "self.operator == 'Exists' || (has(self.key) && self.key != '')",
+            "spec.serving.tolerations: key is needed with operator Equal; to tolerate every taint set operator: Exists",
+            ".operator",
+        ),
+        Rule(
+            "self.operator == 'Equal' || !has(self.value) || self.value == ''",
+            "spec.serving.tolerations: value must be absent with operator Exists",
+            ".operator",
+        ),
+        Rule(
+            "!has(self.tolerationSeconds) || (has(self.effect) && self.effect == 'NoExecute')",
+            "spec.serving.tolerations: tolerationSeconds needs effect: NoExecute",
+            ".tolerationSeconds",
+        ),
+    )
+
+
+class LocalReference(Model):
+    """The name of an object in the same namespace."""
+
+    name: DNSName
+    """The object's name."""
+
+
+class Serving(Model):
+    """How the model is run. Every change here makes a new revision, which is rolled out like a new version."""
+
+    device: Literal["Auto", "CPU", "CUDA", "TensorRT"] = "Auto"
+    """Where the model runs. Auto takes a GPU where gpus is set and the CPU otherwise. CUDA and TensorRT need gpus, and fail (reason ProviderFallback) rather than run on the CPU unseen."""
+    gpus: int = Field(0, ge=0, le=16)
+    """GPUs for each pod, requested as nvidia.com/gpu."""
+    image: ImageReference | None = None
+    """The serving image. Absent: the operator's own default for the device."""
+    batching: Batching = Field(default_factory=Batching)
+    """How images that arrive together are gathered into one run of the model."""
+    tiling: Tiling = Field(default_factory=Tiling)
+    """How images larger than one tile are cut and put together again."""
+    threshold_percent: int | None = Field(None, ge=1, le=99)
+    """A pixel counts as crack where the model's probability reaches this many percent. Absent: what the model's own metadata say, else 50."""
+    resources: Resources = Field(default_factory=Resources)
+    """Compute resources of each pod."""
+    node_selector: dict[str, LabelValue] = Field(default_factory=dict, max_length=16)
+    """Labels that a node must have to run the pods."""
+    tolerations: list[Toleration] = Field(default_factory=list, max_length=16, json_schema_extra=ATOMIC)
+    """Taints that the pods tolerate."""
+    image_pull_secrets: list[LocalReference] = Field(
+        default_factory=list, max_length=8, json_schema_extra=keyed_by("name")
+    )
+    """Secrets in the same namespace with which the image is pulled."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "!(self.device in ['CUDA', 'TensorRT']) || self.gpus > 0",
+            "spec.serving.gpus must be at least 1 where spec.serving.device is CUDA or TensorRT",
+            ".gpus",
+        ),
+        Rule(
+            "self.device != 'CPU' || self.gpus == 0",
+            "spec.serving.gpus must be 0 where spec.serving.device is CPU: remove gpus, or set device to Auto or CUDA",
+            ".gpus",
+        ),
+    )
