@@ -58,15 +58,24 @@ class Model(BaseModel):
 
 
 def _made_default(field: FieldInfo) -> Any:
-    """The default of a field with a factory: {} for an object (its fields have their own), a list where not empty."""
+    """The default of a field with a factory, or None where it is an empty list or map (which is better absent).
+
+    An object's default is written out: the API server judges rules on it before it fills in the fields' own defaults.
+    """
     if field.default_factory is None:
         return None
     value = field.get_default(call_default_factory=True, validated_data={})
+    return to_yaml(value) or ({} if isinstance(value, Model) else None)
+
+
+def to_yaml(value: Any) -> Any:
+    """A model as a person would write it in YAML: camelCase, without what is absent or empty."""
     if isinstance(value, Model):
-        return {}
-    if isinstance(value, list) and value:
-        return [item.model_dump(by_alias=True, exclude_none=True) for item in value]
-    return None
+        value = value.model_dump(by_alias=True, exclude_none=True)
+    if isinstance(value, dict):
+        plain = {key: to_yaml(item) for key, item in value.items()}
+        return {key: item for key, item in plain.items() if item not in ({}, [])}
+    return [to_yaml(item) for item in value] if isinstance(value, list) else value
 
 
 def _text(pattern: str, must_be: str, longest: int) -> FieldInfo:
@@ -94,7 +103,7 @@ DNSName = Annotated[
 HostName = Annotated[
     str,
     _text(
-        rf"^{_LABEL}(\.{_LABEL})+$", "a DNS name in lower case without scheme or port, such as cracks.example.org", 253
+        rf"^{_LABEL}(\.{_LABEL})*$", "a DNS name in lower case without scheme or port, such as cracks.example.org", 253
     ),
 ]
 """A fully qualified host name."""

@@ -40,7 +40,7 @@ class Tiling(Model):
 
 def _quantities(field: str) -> Rule:
     return Rule(
-        f"!has(self.{field}) || self.{field}.all(k, isQuantity(string(self.{field}[k])) && quantity(string(self.{field}[k])).sign() >= 0)",
+        f"!has(self.{field}) || self.{field}.all(k, isQuantity(string(self.{field}[k])) && !quantity(string(self.{field}[k])).isLessThan(quantity('0')))",
         f"spec.serving.resources.{field} must hold quantities that are not negative, such as cpu: 500m and memory: 1Gi",
         f".{field}",
     )
@@ -52,18 +52,18 @@ _NO_GPU_IN = "(!has(self.{0}) || !('nvidia.com/gpu' in self.{0}))"
 class Resources(Model):
     """Compute resources of the serving container, as in a Pod."""
 
-    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=6)
     """What the scheduler sets aside for each pod, such as cpu: 500m and memory: 1Gi. A CPU request is needed where autoscaling follows CPU."""
-    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=8)
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=6)
     """What each pod may use at most. The server sizes its thread pools by the CPU limit, and is killed (reason OutOfMemory) above the memory limit."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
         _quantities("requests"),
         _quantities("limits"),
         Rule(
-            "!has(self.requests) || !has(self.limits) || self.requests.all(k, !(k in self.limits)"
+            "!has(self.requests) || !has(self.limits) || ['cpu', 'memory'].all(k, !(k in self.requests) || !(k in self.limits)"
             " || !isQuantity(string(self.requests[k])) || !isQuantity(string(self.limits[k]))"
-            " || quantity(string(self.requests[k])).compareTo(quantity(string(self.limits[k]))) <= 0)",
+            " || !quantity(string(self.requests[k])).isGreaterThan(quantity(string(self.limits[k]))))",
             "spec.serving.resources.requests must not be greater than spec.serving.resources.limits: lower the request or raise the limit",
             ".requests",
         ),
