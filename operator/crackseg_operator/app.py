@@ -1,0 +1,177 @@
+"""The only wiring: builds the shell's parts, starts and stops them with kopf, and logs in.
+
+Called by `__main__`. Holds no logic of its own; every number stands where it is used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Coroutine
+from typing import Any, Final
+
+import kopf
+
+from crackseg_operator.settings import InvalidSettings, Settings
+from crackseg_operator.shell import watch
+from crackseg_operator.shell.apply import Applier
+from crackseg_operator.shell.events import Recorder
+from crackseg_operator.shell.kube import MODELS, WATCHED, Access, ApiError, Kube, Object, Resource, open_session
+from crackseg_operator.shell.leader import AlwaysLeader, Leader
+from crackseg_operator.shell.reconcile import Reconciler, follow
+from crackseg_operator.shell.resync import Resync
+from crackseg_operator.shell.store import Key, Store
+from crackseg_operator.shell.telemetry import Endpoints, Health, Metrics
+from crackseg_operator.shell.workqueue import WorkQueue, backoff
+
+_log = logging.getLogger(__name__)
+_clock = time.monotonic
+
+#: Models reconciled at the same time. Each waits for the API server most of the time.
+_WORKERS: Final = 16
+_RENEW_CREDENTIALS_EVERY: Final = 60.0  # seconds; a mounted token changes on disk within its last minutes
+
+
+class App:
+    """One operator process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.store = Store()
+        self.queue: WorkQueue[Key] = WorkQueue(_clock)
+        self.metrics = Metrics()
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, kopf_settings: kopf.OperatorSettings) -> None:
+        """Connect, take in the whole cluster, then let the workers begin."""
+        settings = self.settings
+        self.kube = Kube(log_in, settings.watch_namespace)
+        gate = self.leader = (
+            Leader(self.kube, settings.pod_namespace, settings.pod_name, _clock)
+            if settings.leader_election
+            else AlwaysLeader()
+        )
+        applier = Applier(self.kube, self.store, gate, self.metrics, _clock)
+        self._seen = follow(self.store, self.queue, applier)
+        self.resync = Resync(self.kube, self.store, self.queue.add)
+        self.trace = watch.WatchTrace(settings.watch_namespace, self._watch_opened, _clock)
+        self.health = Health(self.queue.oldest_age, self.trace.stale)
+        self.endpoints = Endpoints(self.metrics, self.health, self._refresh_gauges)
+        await self.endpoints.start(settings.metrics_port, settings.health_port)
+        watch.configure(kopf_settings, streaming_lists=await self._connect())
+        await asyncio.gather(*(self._fill(resource) for resource in WATCHED))
+        self.health.started = True
+        self._add_all()
+        recorder = Recorder(self.kube, settings.pod_name, _clock)
+        reconciler = Reconciler(self.kube, self.store, self.queue, gate, applier, self.metrics)
+        self._spawn(recorder.run(), "events")
+        self._spawn(self._renew_credentials(), "credentials")
+        if isinstance(self.leader, Leader):
+            self._spawn(self.leader.run(self._add_all), "leader")
+        for number in range(_WORKERS):
+            self._spawn(reconciler.work(settings.plan, recorder), f"worker {number}")
+        _log.info("Started; %d models", len(self.store.models()))
+
+    async def stop(self) -> None:
+        """End what was started, in reverse, and give the Lease up."""
+        self.resync.stop()
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if isinstance(self.leader, Leader):
+            await self.leader.release()
+        await self.endpoints.stop()
+        await self.kube.close()
+
+    def see(self, kind: str, what: str | None, raw: Object) -> None:
+        """One event of a watch."""
+        self._seen(kind, what, raw)
+
+    def watching_session(self) -> kopf.AiohttpSession:
+        """The session of kopf: as many connections as watches, traced."""
+        access = log_in()
+        session = open_session(access, traces=[self.trace.config()])
+        return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
+
+    async def _connect(self) -> bool:
+        """Wait for the API server; whether it streams lists (Kubernetes 1.34 and later)."""
+        failures = 0
+        while True:
+            try:
+                version = await self.kube.version()
+            except ApiError as error:
+                failures += 1
+                _log.warning("The API server does not answer, trying on: %s", error)
+                await asyncio.sleep(min(5.0, backoff(failures + 6)))
+            else:
+                return version >= (1, 34)
+
+    async def _fill(self, resource: Resource) -> None:
+        """List one kind; wait for it where it is missing or not allowed yet."""
+        while True:
+            try:
+                return await self.resync.fill(resource)
+            except ApiError as error:
+                missing = resource is MODELS and error.status == 404
+                hint = "install the CustomResourceDefinition (crds/)" if missing else error
+                _log.warning("Waiting for %s: %s", resource.plural, hint)
+                await asyncio.sleep(1.0)
+
+    async def _renew_credentials(self) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_CREDENTIALS_EVERY)
+            self.kube.renew()
+
+    def _watch_opened(self, resource: Resource) -> None:
+        self.resync.opened(resource)
+        self.queue.hasten()  # the API server answers (again)
+
+    def _add_all(self) -> None:
+        for key in self.store.models():
+            self.queue.add(key)
+
+    def _refresh_gauges(self) -> None:
+        self.metrics.depth.set(len(self.queue))
+        self.metrics.age.set(self.queue.oldest_age())
+        self.metrics.leader.set(self.leader.leading)
+        self.metrics.models.set(len(self.store.models()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        self.tasks.append(asyncio.create_task(work, name=name))
+
+
+def log_in() -> Access:
+    """Credentials from KUBECONFIG, a pod's service account or ~/.kube/config, in this order; raises InvalidSettings."""
+    settings = kopf.OperatorSettings()
+    in_pod = None if os.environ.get("KUBECONFIG") else kopf.login_with_service_account(settings=settings)
+    try:
+        info = in_pod or kopf.login_with_kubeconfig(settings=settings)
+    except (OSError, KeyError, ValueError, kopf.LoginError) as error:
+        raise InvalidSettings(f"KUBECONFIG cannot be used: {error}") from error
+    if info is None:
+        raise InvalidSettings("No cluster is named: set KUBECONFIG, or run in a pod with a service account.")
+    return Access(info.server, info.as_http_headers(), info.as_ssl_context(), info.proxy_url)
+
+
+async def run(settings: Settings) -> None:
+    """Run the operator until it is told to end."""
+    app = App(settings)
+    registry = kopf.OperatorRegistry()
+
+    async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
+        await app.start(settings)
+
+    async def stop(**_: Any) -> None:
+        await app.stop()
+
+    async def login(**_: Any) -> kopf.AiohttpSession:
+        return app.watching_session()
+
+    kopf.on.startup(registry=registry)(start)
+    kopf.on.cleanup(registry=registry)(stop)
+    kopf.on.login(registry=registry)(login)
+    watch.register(registry, app.see)
+    namespaces = [settings.watch_namespace] if settings.watch_namespace else []
+    await kopf.operator(registry=registry, clusterwide=not namespaces, namespaces=namespaces)

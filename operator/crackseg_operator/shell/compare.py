@@ -1,0 +1,105 @@
+"""Whether a live object already has what we want: every field we send, and no more is looked at.
+
+Called by `apply` before each write. Pure. Fields that others own (defaults, injected sidecars, other managers'
+labels) are not compared; lists that Kubernetes merges by key are compared by that key, all others as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, TypeAlias
+
+#: Path of a field -> its live value, where that is not what we want.
+Differences: TypeAlias = dict[str, Any]
+
+#: Lists that server-side apply merges, and the fields that identify an item in them.
+_MERGED: Final[Mapping[str, tuple[str, ...]]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "env": ("name",),
+    "volumes": ("name",),
+    "volumeMounts": ("mountPath",),
+    "imagePullSecrets": ("name",),
+    "ownerReferences": ("uid",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+}
+#: "ports" is merged in a container and in a Service, by other fields; in a NetworkPolicy it is one whole.
+_PORT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "Deployment": ("containerPort", "protocol"),
+    "Service": ("port", "protocol"),
+}
+_DEFAULTS: Final[Mapping[str, str]] = {"protocol": "TCP"}
+_QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
+_SUFFIXES: Final[Mapping[str, Decimal]] = {
+    **{
+        suffix: Decimal(1000) ** power
+        for power, suffix in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
+    },
+    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+
+
+def fingerprint(wanted: Mapping[str, Any]) -> str:
+    """A short hash of all fields we send, the same for the same object in any order of its fields."""
+    text = json.dumps(wanted, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def differences(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Differences:
+    """What of `wanted` the live object does not have, by path; empty where nothing needs to be written."""
+    return dict(_compare(live, wanted, "", str(wanted.get("kind", ""))))
+
+
+def _compare(live: Any, wanted: Any, path: str, kind: str) -> Iterator[tuple[str, Any]]:
+    if live == wanted:
+        return
+    if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        quantities = path.rpartition(".")[2] in _QUANTITIES
+        for name, value in wanted.items():
+            there = live.get(name)
+            if quantities and _quantity(there) == _quantity(value) is not None:
+                continue
+            yield from _compare(there, value, f"{path}.{name}", kind)
+    elif _is_list(wanted) and _is_list(live):
+        yield from _compare_lists(live, wanted, path, kind)
+    elif wanted or live:  # absent, null, empty, zero and false are one: the API server drops them
+        yield path, live
+
+
+def _compare_lists(live: Sequence[Any], wanted: Sequence[Any], path: str, kind: str) -> Iterator[tuple[str, Any]]:
+    field = path.rpartition(".")[2]
+    keys = _PORT_KEYS.get(kind) if field == "ports" else _MERGED.get(field)
+    if keys is None:
+        if len(live) != len(wanted):
+            yield path, live
+            return
+        for index, (there, value) in enumerate(zip(live, wanted, strict=True)):
+            yield from _compare(there, value, f"{path}[{index}]", kind)
+        return
+    by_key = {_identity(item, keys): item for item in live}
+    for value in wanted:
+        identity = _identity(value, keys)
+        yield from _compare(by_key.get(identity), value, f"{path}[{identity[0]}]", kind)
+
+
+def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(item.get(key, _DEFAULTS.get(key)) for key in keys)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple))
+
+
+def _quantity(value: Any) -> Decimal | None:
+    """The number that a quantity such as 500m or 1Gi stands for."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return None
+    text = str(value)
+    number = text.rstrip("numkKMGTPEi")
+    try:
+        return Decimal(number) * _SUFFIXES[text[len(number) :]]
+    except (InvalidOperation, KeyError):
+        return None
