@@ -43,6 +43,10 @@ HEALTH_PATH: Final = "/health"
 READY_PATH: Final = "/ready"
 METRICS_PATH: Final = "/metrics"
 
+# What tests, proxies and autoscalers may rely on.
+VERSION_HEADER: Final = "X-Model-Version"  # on every answer of the serving container
+QUEUE_DEPTH_METRIC: Final = "crackseg_queue_depth"  # what autoscaling on QueueDepth averages over the pods
+
 # Commands of the image.
 FETCH_COMMAND: Final = ("python", "-m", "crackseg_serving.sources")
 SERVE_COMMAND: Final = ("python", "-m", "crackseg_serving")

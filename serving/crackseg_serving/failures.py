@@ -1,0 +1,50 @@
+"""What can go wrong, in words of the trade and not of HTTP: a model that cannot be served, a request that is refused.
+
+Raised by every room of the server, turned into a termination message by the two commands and into a problem document
+by the skins. Knows the contract's reasons; may not know status codes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from crackseg_serving.contract import Report
+
+
+class ModelFailure(Exception):
+    """The model cannot be fetched or served; `reason` is one of the contract's REPORTED_REASONS."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+    def report(self) -> Report:
+        """What goes into the termination message."""
+        return Report(reason=self.reason, message=self.message)
+
+
+class Cause(StrEnum):
+    """Why a request was not answered with a result; also the label of the rejected-requests metric."""
+
+    BAD_REQUEST = "bad-request"
+    NOT_AN_IMAGE = "not-an-image"
+    TRUNCATED_IMAGE = "truncated-image"
+    TOO_MANY_PIXELS = "too-many-pixels"
+    TOO_MANY_BYTES = "too-many-bytes"
+    WRONG_TENSOR = "wrong-tensor"
+    NOT_READY = "not-ready"
+    OVERLOADED = "overloaded"
+    TIMED_OUT = "timed-out"
+    CLIENT_GONE = "client-gone"
+    OUT_OF_MEMORY = "out-of-memory"
+    INFERENCE_FAILED = "inference-failed"
+
+
+class Refused(Exception):  # noqa: N818 - it is the request that was refused, and handlers read `except Refused`
+    """One request has no result; the server goes on."""
+
+    def __init__(self, cause: Cause, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.message = message

@@ -1,0 +1,88 @@
+"""What the server counts and times, in Prometheus' terms: every name once.
+
+One Metrics an engine, with a registry of its own. Label values come from closed lists, so their number is bounded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from crackseg_serving.contract import QUEUE_DEPTH_METRIC
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The server's metrics."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.requests = Histogram(
+            "crackseg_request_duration_seconds",
+            "From the first byte of a request to the last of its answer.",
+            ["endpoint", "code"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._stages = Histogram(
+            "crackseg_stage_duration_seconds",
+            "Time in one stage: queue (waiting for a worker), decode, inference (a whole image), encode.",
+            ["stage"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._waited = Histogram(
+            "crackseg_batch_wait_seconds",
+            "How long the oldest tile of a run waited for it.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._batches = Histogram(
+            "crackseg_batch_size", "Tiles or tensors in one run of the model.", registry=registry, buckets=_SIZES
+        )
+        self.in_flight = Gauge("crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry)
+        self.rejected = Counter("crackseg_requests_rejected", "Requests without a result, by cause.", ["reason"], registry=registry)
+        self._queue = Gauge(QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.", registry=registry)
+        self._model = Gauge(
+            "crackseg_model_info", "1, with what is served as labels.", ["name", "version", "digest", "provider"], registry=registry
+        )
+        self._ready = Gauge("crackseg_ready", "1 while the server answers that it is ready.", registry=registry)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time one stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.staged(name, time.perf_counter() - start)
+
+    def staged(self, name: str, seconds: float) -> None:
+        """One stage took `seconds`."""
+        self._stages.labels(name).observe(seconds)
+
+    def batch(self, size: int, waited: float) -> None:
+        """One run of the model: `size` items, the oldest of which waited (seconds)."""
+        self._batches.observe(size)
+        self._waited.observe(waited)
+
+    def watch(self, queue_depth: Callable[[], float], ready: Callable[[], bool]) -> None:
+        """Where gauges that are asked for at scrape time get their figures."""
+        self._queue.set_function(queue_depth)
+        self._ready.set_function(lambda: float(ready()))
+
+    def serving(self, name: str, version: str, digest: str, provider: str) -> None:
+        """What is served."""
+        self._model.labels(name, version, digest, provider).set(1)
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)

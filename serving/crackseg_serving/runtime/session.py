@@ -1,0 +1,134 @@
+"""One ONNX Runtime session: opened on the device asked for, with the threads asked for; arrays in, arrays out.
+
+Thread-safe: `run` may be called from many threads at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from crackseg_serving.failures import ModelFailure
+from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
+
+VERSION: Final[str] = onnxruntime.__version__
+
+_CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+#: What to try, best first; the first of each is the one that was asked for.
+_PROVIDERS: Final = {
+    "CPU": (_CPU,),
+    "CUDA": (_CUDA, _CPU),
+    "TensorRT": (_TENSORRT, _CUDA, _CPU),
+}
+_NO_MEMORY: Final = ("bad_alloc", "failed to allocate memory", "out of memory")
+
+
+class Session:
+    """A loaded model. `signature` is as the graph declares it until the warm-up has settled it."""
+
+    def __init__(self, session: Any, signature: Signature, provider: str) -> None:
+        self._session = session
+        self.signature = signature
+        self.provider = provider
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the model runs on the processor."""
+        return self.provider == _CPU
+
+    def run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The output for `batch`, as many as went in. A graph of fixed batch size is run as often as needed, filled up."""
+        fixed = self.signature.batch
+        if fixed is None or fixed == len(batch):
+            return self._run(batch)
+        parts = [batch[start : start + fixed] for start in range(0, len(batch), fixed)]
+        missing = fixed - len(parts[-1])
+        if missing:
+            filling = np.zeros((missing, *batch.shape[1:]), batch.dtype)
+            parts[-1] = np.concatenate([parts[-1], filling])
+        return np.concatenate([self._run(part) for part in parts])[: len(batch)]
+
+    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        spec = self.signature
+        batch = np.ascontiguousarray(batch, DTYPES[spec.input.datatype])
+        try:
+            outputs = self._session.run([spec.output.name], {spec.input.name: batch})
+        except Exception as error:
+            if is_memory(error):
+                raise MemoryError(str(error)) from None
+            raise
+        return cast("NDArray[np.generic]", outputs[0])
+
+
+def open_session(path: Path, device: str, threads: int) -> Session:
+    """Load the model at `path`. `device` is Auto, CPU, CUDA or TensorRT; `threads` are for one run.
+
+    Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), ProviderFallback (the device asked for is
+    not there), OutOfMemory.
+    """
+    providers = _choose(device)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait must not burn the processor that decodes the next image.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:
+        raise _load_failure(error, path) from None
+    used = session.get_providers()[0]
+    if device not in {"Auto", "CPU"} and used != providers[0]:
+        raise _fallback(device, f"ONNX Runtime chose {used}: look for the driver and the CUDA libraries in the pod's node")
+    inputs = [_spec(value) for value in session.get_inputs()]
+    outputs = [_spec(value) for value in session.get_outputs()]
+    properties = dict(session.get_modelmeta().custom_metadata_map)
+    return Session(session, read_signature(inputs, outputs, properties), used)
+
+
+def _choose(device: str) -> tuple[str, ...]:
+    available = set(onnxruntime.get_available_providers())
+    if _CUDA in available and device != "CPU":
+        onnxruntime.preload_dlls()  # the CUDA libraries come from their wheels
+    if device == "Auto":
+        return _PROVIDERS["CUDA"] if _CUDA in available and _card() else _PROVIDERS["CPU"]
+    wanted = _PROVIDERS[device]
+    if wanted[0] not in available:
+        raise _fallback(device, f"this image's ONNX Runtime has only {', '.join(sorted(available))}: use the GPU image")
+    return wanted
+
+
+def _card() -> bool:
+    """Whether the container has been given an NVIDIA card (the device plugin mounts it)."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _fallback(device: str, why: str) -> ModelFailure:
+    return ModelFailure("ProviderFallback", f"{device} was asked for and is not used; {why}, or ask for device Auto or CPU")
+
+
+def _load_failure(error: Exception, path: Path) -> ModelFailure:
+    if is_memory(error):
+        return ModelFailure("OutOfMemory", f"{path} does not fit into the container's memory: raise resources.limits.memory")
+    if type(error).__name__ == "NoSuchFile" and not path.exists():
+        return ModelFailure("ModelNotFound", f"there is no model at {path}: the init container puts it there")
+    line = str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
+    return ModelFailure(
+        "ContractMismatch", f"{path} is not ONNX, truncated, or nothing that ONNX Runtime {VERSION} can load: {line}"
+    )
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether memory ran out, whoever noticed it."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
+def _spec(value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) and size > 0 else None for size in value.shape)
+    return TensorSpec(value.name, DATATYPES.get(value.type, value.type), shape)

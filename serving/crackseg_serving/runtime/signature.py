@@ -1,0 +1,178 @@
+"""What goes into a model and what comes out: read from the graph and its metadata, refused where it is no segmentation.
+
+Pure: the session hands in what the graph declares, the warm-up what a real run showed. Raises ModelFailure
+(ContractMismatch) with what was expected and what was found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from crackseg_serving.failures import ModelFailure
+from crackseg_serving.imaging import InputFormat, OutputFormat
+from crackseg_serving.runtime.metadata import Channels, Layout, Metadata, parse_metadata
+
+#: ONNX Runtime's words for tensor types: the Open Inference Protocol's, and numpy's.
+DATATYPES: Final = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8", "tensor(double)": "FP64"}
+DTYPES: Final = {
+    "FP32": np.dtype(np.float32),
+    "FP16": np.dtype(np.float16),
+    "UINT8": np.dtype(np.uint8),
+    "FP64": np.dtype(np.float64),
+}
+_INPUT_TYPES: Final = ("FP32", "FP16", "UINT8")
+_OUTPUT_TYPES: Final = ("FP32", "FP16", "FP64")
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One input or output. A dimension is None where the graph leaves it open."""
+
+    name: str
+    datatype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name!r} {self.datatype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """How to feed a model and how to read it."""
+
+    input: TensorSpec
+    output: TensorSpec
+    input_format: InputFormat
+    output_format: OutputFormat  # final after the warm-up
+    height: int | None  # fixed by the graph
+    width: int | None
+    batch: int | None
+    metadata: Metadata
+
+    @property
+    def multiple(self) -> tuple[int, int]:
+        """What height and width of a tile must be multiples of."""
+        return self.height or self.metadata.multiple, self.width or self.metadata.multiple
+
+
+def read_signature(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], properties: Mapping[str, str]) -> Signature:
+    """The signature that a graph declares."""
+    metadata = parse_metadata(properties)
+    image = _image_input(inputs)
+    mask = _mask_output(outputs)
+    layout = metadata.layout or _layout(image)
+    channels = _channels(image, layout, metadata.channels)
+    height, width = image.shape[2:4] if layout == "NCHW" else image.shape[1:3]
+    count = 1 if channels == "GRAY" else 3
+    for key, figures in (("mean", metadata.mean), ("std", metadata.std)):
+        if len(figures) not in {1, count}:
+            raise _mismatch(f"crackseg.input.{key} with one figure a channel", f"{len(figures)} for {count} channel(s)")
+    whole = image.datatype == "UINT8"
+    form = InputFormat(
+        layout=layout,
+        channels=channels,
+        maximum=255.0 if whole else metadata.maximum,
+        mean=(0.0,) if whole else metadata.mean,
+        std=(1.0,) if whole else metadata.std,
+    )
+    return Signature(image, mask, form, OutputFormat(), height, width, image.shape[0], metadata)
+
+
+def settle(signature: Signature, output: NDArray[np.generic], tile: tuple[int, int]) -> Signature:
+    """`signature` with the output's format, as a run on a tile of `tile` (height, width) showed it.
+
+    `output` is what the graph gave for that tile, batch first. Where the metadata do not say what the graph has applied:
+    values that all lie in 0..1 are probabilities (softmax where several channels sum to 1), others are logits.
+    """
+    layout, count = _output_layout(output.shape, tile, signature.input_format.layout)
+    maps = np.asarray(output, np.float32)
+    if not np.isfinite(maps).all():
+        raise _mismatch("finite figures from the warm-up run", "infinite figures or none at all (NaN)")
+    activation = signature.metadata.activation
+    if activation is None:
+        inside = bool((maps >= 0).all() and (maps <= 1).all())
+        sums = maps.sum(axis=1 if layout == "NCHW" else -1)
+        several = count > 1 and bool(np.allclose(sums, 1, atol=1e-2))
+        activation = "softmax" if inside and several else "sigmoid" if inside else "none"
+    crack = _crack_class(signature.metadata.classes, count)
+    return replace(signature, output_format=OutputFormat(layout=layout, activation=activation, crack_class=crack))
+
+
+def _mismatch(expected: str, found: str) -> ModelFailure:
+    return ModelFailure("ContractMismatch", f"expected {expected}, found {found}")
+
+
+def _image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
+    wanted = "one image input of rank 4, [N, C, H, W] or [N, H, W, C], of type " + ", ".join(_INPUT_TYPES)
+    if len(inputs) != 1:
+        raise _mismatch(wanted, f"{len(inputs)} inputs: {', '.join(map(str, inputs)) or 'none'}")
+    image = inputs[0]
+    if len(image.shape) != 4 or image.datatype not in _INPUT_TYPES:
+        raise _mismatch(wanted, f"input {image}")
+    return image
+
+
+def _mask_output(outputs: Sequence[TensorSpec]) -> TensorSpec:
+    wanted = "one mask output [N, 1, H, W], [N, H, W] or [N, classes, H, W] of type " + ", ".join(_OUTPUT_TYPES)
+    named = [output for output in outputs if output.name == "mask"] or list(outputs)
+    if len(named) != 1:
+        raise _mismatch(wanted + " (with several outputs, name it 'mask')", ", ".join(map(str, outputs)) or "none")
+    mask = named[0]
+    # An exporter may leave the rank out: the shape is then empty, and the warm-up decides.
+    if mask.datatype not in _OUTPUT_TYPES or len(mask.shape) not in {0, 3, 4}:
+        raise _mismatch(wanted, f"output {mask}")
+    return mask
+
+
+def _layout(image: TensorSpec) -> Layout:
+    """Channels come in ones or threes; sizes do not."""
+    return "NHWC" if image.shape[3] in {1, 3} and image.shape[1] not in {1, 3} else "NCHW"
+
+
+def _channels(image: TensorSpec, layout: Layout, named: Channels | None) -> Channels:
+    count = image.shape[1 if layout == "NCHW" else 3]
+    if count not in {1, 3, None}:
+        raise _mismatch("an image of 1 channel (grey) or 3 (colour)", f"{count} channels in input {image} ({layout})")
+    if named is not None and count is not None and (named == "GRAY") != (count == 1):
+        raise _mismatch(f"channels as crackseg.input.channels={named} says", f"{count} in input {image}")
+    return named or ("GRAY" if count == 1 else "RGB")
+
+
+def _output_layout(shape: tuple[int, ...], tile: tuple[int, int], preferred: Layout) -> tuple[Layout, int]:
+    """Layout and number of channels of a real output for a tile."""
+    if len(shape) == 3 and _covers(shape[1:3], tile):
+        return "NCHW", 1
+    if len(shape) == 4:
+        planar, packed = _covers(shape[2:4], tile), _covers(shape[1:3], tile)
+        if planar and (preferred == "NCHW" or not packed):
+            return "NCHW", shape[1]
+        if packed:
+            return "NHWC", shape[3]
+    raise _mismatch(
+        f"a mask as large as the tile of {tile[0]} x {tile[1]} pixels, or a whole fraction of it", f"an output {list(shape)}"
+    )
+
+
+def _covers(found: Sequence[int], tile: tuple[int, int]) -> bool:
+    (height, width), (tall, wide) = found, tile
+    return height > 0 and width > 0 and tall % height == 0 and tall // height <= 16 and tall * width == wide * height
+
+
+def _crack_class(classes: Sequence[str], count: int) -> int:
+    if classes and len(classes) != count and count > 1:
+        raise _mismatch(f"{count} names in crackseg.classes, one for each output channel", f"{len(classes)}: {', '.join(classes)}")
+    if count == 1:
+        return 0
+    named = [index for index, name in enumerate(classes) if "crack" in name.lower()]
+    if len(named) == 1:
+        return named[0]
+    if count == 2 and not classes:
+        return 1  # background, crack: what every trainer does
+    raise _mismatch(
+        "crackseg.classes to name exactly one of the output's channels 'crack'", f"{count} channels, classes {list(classes)}"
+    )

@@ -1,0 +1,119 @@
+"""The server's settings: environment in, one frozen object out.
+
+Read once by the command; every other room gets values. A setting that makes no sense ends the start with one
+sentence that names the variable, what was found and what is expected.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from crackseg_serving import cgroup, contract
+
+DEVICES: Final = ("Auto", "CPU", "CUDA", "TensorRT")
+LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+# Names that only the server knows: its limits.
+MAX_IMAGE_BYTES: Final = "MAX_IMAGE_BYTES"
+MAX_IMAGE_PIXELS: Final = "MAX_IMAGE_PIXELS"
+MAX_QUEUE: Final = "MAX_QUEUE"
+REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
+DRAIN_SECONDS: Final = "DRAIN_SECONDS"
+TERMINATION_LOG: Final = "TERMINATION_LOG"
+
+
+class SettingsError(ValueError):
+    """A variable of the environment cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the server can be told. Sizes in pixels and bytes, times in seconds."""
+
+    model_path: Path
+    model_name: str
+    model_version: str
+    model_sha256: str
+    device: str
+    host: str
+    port: int
+    log_level: str
+    batch_size: int
+    batch_delay: float
+    tile_size: int
+    tile_overlap: int
+    threshold_percent: int | None
+    processors: int
+    workers: int
+    memory_limit: int
+    max_bytes: int
+    max_pixels: int
+    max_queue: int
+    request_timeout: float
+    drain_seconds: float
+    termination_log: Path
+
+
+def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
+    """The settings that `env` asks for. Raises SettingsError with one sentence for a person."""
+    processors = cgroup.processors()
+    settings = Settings(
+        model_path=Path(_text(env, contract.MODEL_PATH, contract.MODEL_FILE)),
+        model_name=_text(env, contract.MODEL_NAME, "model"),
+        model_version=_text(env, contract.MODEL_VERSION, ""),
+        model_sha256=_text(env, contract.MODEL_SHA256, "").removeprefix("sha256:").lower(),
+        device=_choice(env, contract.INFERENCE_DEVICE, "Auto", DEVICES),
+        host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
+        port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
+        log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
+        batch_size=_whole(env, contract.BATCH_SIZE, 8, 1, 256),
+        batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
+        tile_size=_whole(env, contract.TILE_SIZE, 512, 32, 4096),
+        tile_overlap=_whole(env, contract.TILE_OVERLAP, 64, 0, 2048),
+        threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,
+        processors=processors,
+        workers=_whole(env, contract.MAX_WORKERS, 2 * processors, 1, 1024),
+        memory_limit=_whole(env, contract.MEMORY_LIMIT, cgroup.memory() or 4 << 30, 64 << 20, 1 << 50),
+        max_bytes=_whole(env, MAX_IMAGE_BYTES, 128 << 20, 1024, 4 << 30),
+        max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
+        max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
+        request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 60, 1, 3600),
+        drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
+        termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
+    )
+    if settings.tile_overlap * 2 > settings.tile_size:
+        raise SettingsError(
+            f"{contract.TILE_OVERLAP} is {settings.tile_overlap}, but may be at most half of "
+            f"{contract.TILE_SIZE}, which is {settings.tile_size}"
+        )
+    return settings
+
+
+def _text(env: Mapping[str, str], name: str, default: str) -> str:
+    return env.get(name, "").strip() or default
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, choices: tuple[str, ...]) -> str:
+    text = _text(env, name, default)
+    found = next((choice for choice in choices if choice.lower() == text.lower()), None)
+    if found is None:
+        raise SettingsError(f"{name} is {text!r}, but must be one of {', '.join(choices)}")
+    return found
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = _text(env, name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        raise SettingsError(f"{name} is {text!r}, but must be a whole number") from None
+    # A default that the machine gives (its memory, its processors) is not the user's mistake.
+    if name not in env and not least <= number <= most:
+        return min(max(number, least), most)
+    if not least <= number <= most:
+        raise SettingsError(f"{name} is {number}, but must be between {least} and {most}")
+    return number
