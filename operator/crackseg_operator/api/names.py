@@ -31,6 +31,8 @@ APP_NAME: Final = "crackseg-serving"
 
 #: On every child: a hash of the fields we sent, so that a field we stop sending is noticed and removed.
 ANNOTATION_APPLIED: Final = f"{GROUP}/applied"
+#: On a revision's Deployment: what it was made of, so that it can be built again after the spec has moved on.
+ANNOTATION_SOURCE: Final = f"{GROUP}/source"
 #: On a CrackSegModel: a person's wish to try a quarantined revision again; any new value counts once.
 ANNOTATION_RETRY: Final = f"{GROUP}/retry"
 

@@ -61,6 +61,8 @@ class RevisionStatus(Model):
     """Pods ready."""
     weight_percent: int = 0
     """Share of the traffic, in percent."""
+    image: str | None = Field(None, max_length=512)
+    """The serving image, as chosen when the revision was first wanted; a new operator's default does not change it."""
     source: RevisionSource | None = None
     """What the revision was made of."""
 

@@ -1,6 +1,6 @@
 """What the cluster says about one CrackSegModel, as frozen values built from plain dicts.
 
-Built by `observe` from the raw objects that the store holds; read by every pure room. Knows no client and
+Built by `core.observe` from the raw objects that the store holds; read by every pure room. Knows no client and
 no clock: whatever is not in the objects is not known here.
 """
 
@@ -30,6 +30,7 @@ class ObservedModel:
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
     annotations: Mapping[str, str]
+    deleting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class ObservedContainer:
     exit_reason: str = ""  # of the current or else the last termination: "OOMKilled", "Error", "Completed"
     exit_code: int | None = None
     termination_message: str = ""  # of the current or else the last termination
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ class ObservedDeployment:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the API server (or a foreign owner) did not let a child be written."""
+
+    reason: str  # NameConflict | ApplyRejected | QuotaExceeded
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """Everything known about one CrackSegModel at one moment."""
 
@@ -90,11 +100,3 @@ class Observed:
     children: Mapping[ChildKey, Mapping[str, Any]] = field(default_factory=dict)
     #: Children that the last apply could not write: why, in the API server's words. Kept by the shell until it succeeds.
     refusals: Mapping[ChildKey, Refusal] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why the API server (or a foreign owner) did not let a child be written."""
-
-    reason: str  # NameConflict | ApplyRejected | QuotaExceeded
-    message: str

@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from crackseg_operator.api.spec import parse_spec
+from crackseg_operator.core.desired.ingress import url
+from crackseg_operator.core.desired.metadata import selector
+from crackseg_operator.core.desired.world import Wanted, build_world
 from crackseg_operator.core.observed import ChildKey, Observed
+from crackseg_operator.core.revision import source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,4 +60,35 @@ class Plan:
 
 def plan(observed: Observed, settings: Settings, now: float) -> Plan:
     """Decide. `now` is seconds since the epoch. Never raises for anything a user can write: a bad spec is a Stalled plan."""
-    raise NotImplementedError
+    model, spec = observed.model, parse_spec(dict(observed.model.spec))
+    source = source_of(
+        spec.model, spec.serving, settings.serving_image_gpu if spec.serving.gpus else settings.serving_image
+    )
+    ready = sum(deployment.ready_replicas for deployment in observed.deployments)
+    state = "True" if ready >= spec.replicas else "False"
+    old: Mapping[str, Any] = next((c for c in observed.model.status.get("conditions", ()) if c["type"] == "Ready"), {})
+    since = old["lastTransitionTime"] if old.get("status") == state else _time(now)
+    condition = {
+        "type": "Ready",
+        "status": state,
+        "reason": "Serving" if state == "True" else "Starting",
+        "message": f"{ready} of {spec.replicas} pods are ready.",
+        "lastTransitionTime": since,
+        "observedGeneration": model.generation,
+    }
+    wanted = Wanted({source.revision: spec.replicas}, source.revision)
+    status = {
+        "observedGeneration": model.generation,
+        "conditions": [condition],
+        "url": url(model, spec.exposure),
+        "replicas": spec.replicas,
+        "readyReplicas": ready,
+        "selector": ",".join(f"{key}={value}" for key, value in sorted(selector(model).items())),
+    }
+    world = build_world(model, spec, {source.revision: source}, wanted, settings.image_pull_policy)
+    kept = {ChildKey(child["kind"], child["metadata"]["name"]) for child in world}
+    return Plan(world, tuple(sorted(key for key in observed.children if key not in kept)), status)
+
+
+def _time(now: float) -> str:
+    return datetime.fromtimestamp(int(now), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,17 @@
+"""The NetworkPolicy: the serving port and no other can be reached."""
+
+from __future__ import annotations
+
+from crackseg_operator.core.desired.metadata import Object, child, selector
+from crackseg_operator.core.observed import ObservedModel
+from crackseg_serving import contract
+
+
+def build_network_policy(model: ObservedModel) -> Object:
+    """The policy for all pods of the model. What they may reach is left open: models come from anywhere."""
+    spec = {
+        "podSelector": {"matchLabels": selector(model)},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": [{"port": contract.PORT, "protocol": "TCP"}]}],
+    }
+    return {**child("networking.k8s.io/v1", "NetworkPolicy", model.name, model), "spec": spec}
