@@ -41,5 +41,9 @@ def run(
 
 
 def succeeds(arguments: Sequence[str | Path]) -> bool:
-    """Whether a program exits with 0; what it prints is of no interest."""
-    return subprocess.run([str(argument) for argument in arguments], capture_output=True, check=False).returncode == 0
+    """Whether a program is there and exits with 0; what it prints is of no interest."""
+    command = [str(argument) for argument in arguments]
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False

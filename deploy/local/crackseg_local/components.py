@@ -25,12 +25,11 @@ rules:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where the API server listens, and the ranges that services and pods get their addresses from."""
+    """Where the API server listens, and the range that services get their addresses from."""
 
     address: str
     port: int
     service_range: str
-    pod_range: str
 
     @property
     def url(self) -> str:
@@ -113,45 +112,39 @@ def apiserver(program: Path, endpoint: Endpoint, certificates: Certificates, fol
     )
 
 
-def controller_manager(
-    program: Path, kubeconfig: Path, endpoint: Endpoint, authority: Authority, port: int
-) -> tuple[str, ...]:
-    """The controllers: garbage collection, Deployments, Jobs, autoscalers, the nodes' pod ranges."""
+def controller_manager(program: Path, kubeconfig: Path, authority: Authority) -> tuple[str, ...]:
+    """The controllers: garbage collection, Deployments, Jobs, autoscalers. Quicker than a large cluster would have it."""
     return (
         str(program),
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
+        "--secure-port=0",
         "--leader-elect=false",
         "--use-service-account-credentials=true",
         f"--service-account-private-key-file={authority.service_account_key}",
         f"--root-ca-file={authority.pair.certificate}",
         f"--cluster-signing-cert-file={authority.pair.certificate}",
         f"--cluster-signing-key-file={authority.pair.key}",
-        "--allocate-node-cidrs=true",
-        f"--cluster-cidr={endpoint.pod_range}",
-        f"--service-cluster-ip-range={endpoint.service_range}",
         "--horizontal-pod-autoscaler-sync-period=5s",
         "--horizontal-pod-autoscaler-initial-readiness-delay=5s",
         "--horizontal-pod-autoscaler-cpu-initialization-period=10s",
         "--horizontal-pod-autoscaler-downscale-stabilization=30s",
         "--node-monitor-grace-period=20s",
+        f"--flex-volume-plugin-dir={kubeconfig.parent / 'flexvolume'}",
         "--profiling=false",
         "--v=1",
     )
 
 
-def scheduler(program: Path, kubeconfig: Path, port: int) -> tuple[str, ...]:
+def scheduler(program: Path, kubeconfig: Path) -> tuple[str, ...]:
     """The scheduler."""
     return (
         str(program),
         f"--kubeconfig={kubeconfig}",
         f"--authentication-kubeconfig={kubeconfig}",
         f"--authorization-kubeconfig={kubeconfig}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
+        "--secure-port=0",
         "--leader-elect=false",
         "--profiling=false",
         "--v=1",

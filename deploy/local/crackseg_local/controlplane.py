@@ -18,19 +18,21 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crackseg_local import audit, components, kubeconfig, processes, programs
+from crackseg_local import audit, processes, programs
 from crackseg_local.command import run
-from crackseg_local.components import Certificates, Endpoint
+from crackseg_local.components import Endpoint
 from crackseg_local.errors import LocalClusterError
 from crackseg_local.pki import Authority
-from crackseg_local.processes import Process
+from crackseg_local.plane import Plane
 
 _PREFIX = "crackseg-plane-"
 _READY_SECONDS = 60.0
+_SERVICE_RANGE = "10.96.0.0/16"
 _START_ATTEMPTS = 3
 
 
@@ -50,9 +52,8 @@ class ControlPlane:
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         self.kubeconfig = self.folder / "kubeconfig"
         self.audit_log = self.folder / "audit.log"
-        self._authority = Authority(self.folder / "pki")
-        self.endpoint = Endpoint("127.0.0.1", 0, "10.96.0.0/16", "10.97.0.0/16")
-        self._running: list[Process] = []
+        hosts = ("127.0.0.1", "localhost", "kubernetes.default.svc")
+        self._plane = Plane(self.folder, self.bin, Endpoint("127.0.0.1", 0, _SERVICE_RANGE), hosts)
 
     def __enter__(self) -> Self:
         """Start."""
@@ -72,14 +73,12 @@ class ControlPlane:
     @property
     def url(self) -> str:
         """The API server's address."""
-        return self.endpoint.url
+        return self._plane.endpoint.url
 
     def start(self) -> None:
         """Start every program and wait until the API server is ready."""
         atexit.register(self.stop)
-        self._authority.ensure()
-        (self.folder / "audit-policy.yaml").write_text(components.AUDIT_POLICY)
-        self._run(self._etcd())
+        self._plane.etcd.start()
         self._start_apiserver()
         self._start_controllers()
         for number in range(1, self._nodes + 1):
@@ -93,13 +92,13 @@ class ControlPlane:
 
     def stop_apiserver(self) -> None:
         """Take the API server away, as a failure or an upgrade does; etcd keeps the objects."""
-        self._apiserver().stop(patience_seconds=0.5)
+        self._plane.apiserver.stop(patience_seconds=0.5)
 
     def start_apiserver(self) -> None:
         """Bring it back on the same port, and wait until it is ready."""
-        apiserver = self._apiserver()
+        apiserver = self._plane.apiserver
         apiserver.start()
-        processes.wait_for([self._etcd(), apiserver], self._is_ready, "the API server was ready", _READY_SECONDS)
+        processes.wait_for([self._plane.etcd, apiserver], self._is_ready, "the API server was ready", _READY_SECONDS)
 
     def restart_apiserver(self) -> None:
         """Take the API server away and bring it back."""
@@ -112,9 +111,7 @@ class ControlPlane:
 
     def user_kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig of any user, by client certificate; the user has the rights that RBAC gives it and no others."""
-        name = f"user-{user.replace(':', '-').replace('/', '-')}"
-        pair = self._authority.client(name, user, groups)
-        return self._write_kubeconfig(name, kubeconfig.certificate_user(pair))
+        return self._plane.user_kubeconfig(user, groups)
 
     def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
         """A kubeconfig of a service account, by token, as a pod has it; namespace and account are made if missing."""
@@ -124,38 +121,17 @@ class ControlPlane:
         ]
         self.kubectl("apply", "-f", "-", stdin="\n---\n".join(map(json.dumps, account)))
         token = self.kubectl("create", "token", name, f"--namespace={namespace}", "--duration=24h").strip()
-        return self._write_kubeconfig(f"account-{namespace}-{name}", {"token": token})
+        return self._plane.write_kubeconfig(f"account-{namespace}-{name}", {"token": token})
 
     def writes(self, *, user: str = "") -> list[audit.Request]:
         """Every write that the API server has answered so far, by one user or by all."""
         return audit.writes(self.audit_log, user=user)
 
-    def _run(self, process: Process) -> None:
-        process.start()
-        self._running.append(process)
-
-    def _process(self, name: str, command: tuple[str, ...]) -> Process:
-        return Process(name, command, self.folder)
-
-    def _etcd(self) -> Process:
-        return self._process("etcd", components.etcd(self.bin / "etcd", self.folder))
-
-    def _apiserver(self) -> Process:
-        certificates = Certificates(
-            self._authority,
-            self._authority.server("apiserver", ["127.0.0.1", "localhost", "kubernetes.default.svc"]),
-            self._authority.client("apiserver-kubelet", "kube-apiserver-kubelet-client", ["system:masters"]),
-            self._authority.client("front-proxy-client", "front-proxy-client"),
-        )
-        command = components.apiserver(self.bin / "kube-apiserver", self.endpoint, certificates, self.folder)
-        return self._process("kube-apiserver", command)
-
     def _start_apiserver(self) -> None:
         """Choose a free port and start; another process may take the port in between, so it is tried again."""
         for attempt in range(1, _START_ATTEMPTS + 1):
-            self.endpoint = Endpoint("127.0.0.1", free_port(), "10.96.0.0/16", "10.97.0.0/16")
-            admin = self._authority.client("admin", "crackseg-admin", ["system:masters"])
-            self._write_kubeconfig("kubeconfig", kubeconfig.certificate_user(admin))
+            self._plane = replace(self._plane, endpoint=Endpoint("127.0.0.1", free_port(), _SERVICE_RANGE))
+            self._plane.prepare()
             try:
                 self.start_apiserver()
             except LocalClusterError as failed:
@@ -166,18 +142,11 @@ class ControlPlane:
 
     def _start_controllers(self) -> None:
         if self._controllers:
-            config = self.user_kubeconfig("system:kube-controller-manager")
-            program = self.bin / "kube-controller-manager"
-            command = components.controller_manager(program, config, self.endpoint, self._authority, free_port())
-            self._run(self._process("kube-controller-manager", command))
+            self._plane.controller_manager.start()
         if self._scheduler:
-            config = self.user_kubeconfig("system:kube-scheduler")
-            self._run(
-                self._process("kube-scheduler", components.scheduler(self.bin / "kube-scheduler", config, free_port()))
-            )
+            self._plane.scheduler.start()
         if self._nodes:
-            config = self.user_kubeconfig("kwok", ["system:masters"])
-            self._run(self._process("kwok", components.kwok(self.bin / "kwok", config, free_port())))
+            self._plane.kwok(free_port()).start()
 
     def _create_node(self, name: str) -> None:
         capacity = {"cpu": "64", "memory": "256Gi", "pods": "2000"}
@@ -193,12 +162,8 @@ class ControlPlane:
         }
         self.kubectl("create", "-f", "-", stdin=json.dumps(node))
 
-    def _write_kubeconfig(self, name: str, user: dict[str, str]) -> Path:
-        text = kubeconfig.render(self.url, self._authority.pair.certificate, user)
-        return kubeconfig.write(self.folder / name, text)
-
     def _is_ready(self) -> bool:
-        return is_ready(self.url, self._authority)
+        return is_ready(self.url, self._plane.authority)
 
 
 def is_ready(url: str, authority: Authority) -> bool:

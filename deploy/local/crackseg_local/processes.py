@@ -5,6 +5,7 @@ process is found even when the tool was killed before it could write the pid fil
 to somebody else is never taken for ours. Used by the control plane, the nodes and the take-down.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -124,13 +125,18 @@ def stop_all(pids: Iterable[int], state: Path, *, patience_seconds: float = 5.0)
     """
     remaining = [pid for pid in pids if belongs_to(pid, state)]
     for number, patience in ((signal.SIGTERM, patience_seconds), (signal.SIGKILL, 10.0)):
-        for pid in remaining:
-            send(pid, number)
-        wait_until(lambda: not any(map(is_alive_or_reap, remaining)), patience)
-        remaining = [pid for pid in remaining if is_alive(pid)]
+        remaining = _signal_all(remaining, number, patience)
         if not remaining:
             return
     raise LocalClusterError(f"The processes {remaining} do not end, not even by SIGKILL. Look at them with: ps -fp PID")
+
+
+def _signal_all(pids: list[int], number: signal.Signals, patience_seconds: float) -> list[int]:
+    """Send a signal to all and return those that are still alive when the patience ends."""
+    for pid in pids:
+        send(pid, number)
+    wait_until(lambda: not any(map(is_alive_or_reap, pids)), patience_seconds)
+    return [pid for pid in pids if is_alive(pid)]
 
 
 def send(pid: int, number: signal.Signals) -> None:
@@ -143,10 +149,8 @@ def send(pid: int, number: signal.Signals) -> None:
 
 def is_alive_or_reap(pid: int) -> bool:
     """Whether a process runs; one of our own children that has ended is reaped."""
-    try:
+    with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
     return is_alive(pid)
 
 
