@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -31,8 +31,10 @@ class Ticket:
         """Raise Refused (CLIENT_GONE or TIMED_OUT) where going on is pointless."""
         if self._gone.is_set():
             raise Refused(Cause.CLIENT_GONE, "the client closed the connection")
-        if time.monotonic() > self.deadline:
-            raise Refused(Cause.TIMED_OUT, "the request took longer than the server allows: send a smaller image, or try later")
+        if time.monotonic() >= self.deadline:
+            raise Refused(
+                Cause.TIMED_OUT, "the request took longer than the server allows: send a smaller image, or try later"
+            )
 
     @property
     def remaining(self) -> float:
@@ -63,14 +65,20 @@ class Admission:
             self.requests -= 1
 
     @contextmanager
-    def body(self, size: int) -> Iterator[None]:
-        """Room for a body of `size` bytes, at once or not at all. Raises Refused (OVERLOADED)."""
-        if not self._take(size):
-            raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
+    def body(self) -> Iterator[Callable[[int], None]]:
+        """Room for a request's bytes: call the given function for each part. It raises Refused (OVERLOADED)."""
+        held = 0
+
+        def grow(size: int) -> None:
+            nonlocal held
+            if not self._take(size):
+                raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
+            held += size
+
         try:
-            yield
+            yield grow
         finally:
-            self._give(size)
+            self._give(held)
 
     @contextmanager
     def image(self, size: int, ticket: Ticket) -> Iterator[None]:

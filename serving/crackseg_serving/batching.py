@@ -57,6 +57,11 @@ class Batcher:
             thread.start()
 
     @property
+    def width(self) -> int:
+        """How many items can be in runs at once."""
+        return len(self._threads) * (self._size if self._delay else 1)
+
+    @property
     def depth(self) -> int:
         """How many items wait for a run."""
         with self._changed:
@@ -139,8 +144,7 @@ def _settle(batch: list[_Waiting], run: Callable[[Array], Array]) -> None:
     try:
         items = batch[0].items if len(batch) == 1 else np.concatenate([one.items for one in batch])
         results = run(items)
-        if len(results) != len(items):
-            raise ValueError(f"the run gave {len(results)} results for {len(items)} items")
+        _check(len(results), len(items))
     except BaseException as error:  # noqa: BLE001 - handed to the waiters, who would wait for ever otherwise
         for one in batch:
             one.result.set_exception(error)
@@ -149,3 +153,8 @@ def _settle(batch: list[_Waiting], run: Callable[[Array], Array]) -> None:
     for one in batch:
         one.result.set_result(results[start : start + len(one.items)])
         start += len(one.items)
+
+
+def _check(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"the run gave {found} results for {expected} items")

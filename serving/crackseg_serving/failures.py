@@ -11,7 +11,7 @@ from enum import StrEnum
 from crackseg_serving.contract import Report
 
 
-class ModelFailure(Exception):
+class ModelFailure(Exception):  # noqa: N818 - a word of the trade, as Refused is
     """The model cannot be fetched or served; `reason` is one of the contract's REPORTED_REASONS."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -48,3 +48,12 @@ class Refused(Exception):  # noqa: N818 - it is the request that was refused, an
         super().__init__(message)
         self.cause = cause
         self.message = message
+
+
+_NO_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory", "insufficient memory")
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether memory ran out, whoever noticed it."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)

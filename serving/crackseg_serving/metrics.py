@@ -48,11 +48,20 @@ class Metrics:
         self._batches = Histogram(
             "crackseg_batch_size", "Tiles or tensors in one run of the model.", registry=registry, buckets=_SIZES
         )
-        self.in_flight = Gauge("crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry)
-        self.rejected = Counter("crackseg_requests_rejected", "Requests without a result, by cause.", ["reason"], registry=registry)
-        self._queue = Gauge(QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.", registry=registry)
+        self.in_flight = Gauge(
+            "crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry
+        )
+        self.rejected = Counter(
+            "crackseg_requests_rejected", "Requests without a result, by cause.", ["reason"], registry=registry
+        )
+        self._queue = Gauge(
+            QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.", registry=registry
+        )
         self._model = Gauge(
-            "crackseg_model_info", "1, with what is served as labels.", ["name", "version", "digest", "provider"], registry=registry
+            "crackseg_model_info",
+            "1, with what is served as labels.",
+            ["name", "version", "digest", "provider"],
+            registry=registry,
         )
         self._ready = Gauge("crackseg_ready", "1 while the server answers that it is ready.", registry=registry)
 

@@ -37,7 +37,9 @@ class Metadata:
 
 def parse_metadata(properties: Mapping[str, str]) -> Metadata:
     """The `crackseg.*` properties of a model. Raises ModelFailure (ContractMismatch) naming the key."""
-    value = {key.removeprefix("crackseg."): text.strip() for key, text in properties.items() if key.startswith("crackseg.")}
+    value = {
+        key.removeprefix("crackseg."): text.strip() for key, text in properties.items() if key.startswith("crackseg.")
+    }
     return Metadata(
         name=value.get("name", ""),
         version=value.get("version", ""),

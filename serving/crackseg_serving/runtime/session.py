@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from crackseg_serving.failures import ModelFailure
+from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
 
 VERSION: Final[str] = onnxruntime.__version__
@@ -24,16 +24,16 @@ _PROVIDERS: Final = {
     "CUDA": (_CUDA, _CPU),
     "TensorRT": (_TENSORRT, _CUDA, _CPU),
 }
-_NO_MEMORY: Final = ("bad_alloc", "failed to allocate memory", "out of memory")
 
 
 class Session:
     """A loaded model. `signature` is as the graph declares it until the warm-up has settled it."""
 
-    def __init__(self, session: Any, signature: Signature, provider: str) -> None:
+    def __init__(self, session: Any, signature: Signature, properties: dict[str, str]) -> None:
         self._session = session
         self.signature = signature
-        self.provider = provider
+        self.properties = properties  # the model's metadata, as written
+        self.provider: str = session.get_providers()[0]
 
     @property
     def on_cpu(self) -> bool:
@@ -80,15 +80,17 @@ def open_session(path: Path, device: str, threads: int) -> Session:
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         raise _load_failure(error, path) from None
     used = session.get_providers()[0]
     if device not in {"Auto", "CPU"} and used != providers[0]:
-        raise _fallback(device, f"ONNX Runtime chose {used}: look for the driver and the CUDA libraries in the pod's node")
+        raise _fallback(
+            device, f"ONNX Runtime chose {used}: look for the driver and the CUDA libraries in the pod's node"
+        )
     inputs = [_spec(value) for value in session.get_inputs()]
     outputs = [_spec(value) for value in session.get_outputs()]
     properties = dict(session.get_modelmeta().custom_metadata_map)
-    return Session(session, read_signature(inputs, outputs, properties), used)
+    return Session(session, read_signature(inputs, outputs, properties), properties)
 
 
 def _choose(device: str) -> tuple[str, ...]:
@@ -109,24 +111,22 @@ def _card() -> bool:
 
 
 def _fallback(device: str, why: str) -> ModelFailure:
-    return ModelFailure("ProviderFallback", f"{device} was asked for and is not used; {why}, or ask for device Auto or CPU")
+    return ModelFailure(
+        "ProviderFallback", f"{device} was asked for and is not used; {why}, or ask for device Auto or CPU"
+    )
 
 
 def _load_failure(error: Exception, path: Path) -> ModelFailure:
     if is_memory(error):
-        return ModelFailure("OutOfMemory", f"{path} does not fit into the container's memory: raise resources.limits.memory")
+        return ModelFailure(
+            "OutOfMemory", f"{path} does not fit into the container's memory: raise resources.limits.memory"
+        )
     if type(error).__name__ == "NoSuchFile" and not path.exists():
         return ModelFailure("ModelNotFound", f"there is no model at {path}: the init container puts it there")
     line = str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
     return ModelFailure(
         "ContractMismatch", f"{path} is not ONNX, truncated, or nothing that ONNX Runtime {VERSION} can load: {line}"
     )
-
-
-def is_memory(error: BaseException) -> bool:
-    """Whether memory ran out, whoever noticed it."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
 
 
 def _spec(value: Any) -> TensorSpec:

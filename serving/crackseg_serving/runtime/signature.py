@@ -18,7 +18,12 @@ from crackseg_serving.imaging import InputFormat, OutputFormat
 from crackseg_serving.runtime.metadata import Channels, Layout, Metadata, parse_metadata
 
 #: ONNX Runtime's words for tensor types: the Open Inference Protocol's, and numpy's.
-DATATYPES: Final = {"tensor(float)": "FP32", "tensor(float16)": "FP16", "tensor(uint8)": "UINT8", "tensor(double)": "FP64"}
+DATATYPES: Final = {
+    "tensor(float)": "FP32",
+    "tensor(float16)": "FP16",
+    "tensor(uint8)": "UINT8",
+    "tensor(double)": "FP64",
+}
 DTYPES: Final = {
     "FP32": np.dtype(np.float32),
     "FP16": np.dtype(np.float16),
@@ -60,7 +65,9 @@ class Signature:
         return self.height or self.metadata.multiple, self.width or self.metadata.multiple
 
 
-def read_signature(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], properties: Mapping[str, str]) -> Signature:
+def read_signature(
+    inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], properties: Mapping[str, str]
+) -> Signature:
     """The signature that a graph declares."""
     metadata = parse_metadata(properties)
     image = _image_input(inputs)
@@ -154,7 +161,8 @@ def _output_layout(shape: tuple[int, ...], tile: tuple[int, int], preferred: Lay
         if packed:
             return "NHWC", shape[3]
     raise _mismatch(
-        f"a mask as large as the tile of {tile[0]} x {tile[1]} pixels, or a whole fraction of it", f"an output {list(shape)}"
+        f"a mask as large as the tile of {tile[0]} x {tile[1]} pixels, or a whole fraction of it",
+        f"an output {list(shape)}",
     )
 
 
@@ -165,7 +173,9 @@ def _covers(found: Sequence[int], tile: tuple[int, int]) -> bool:
 
 def _crack_class(classes: Sequence[str], count: int) -> int:
     if classes and len(classes) != count and count > 1:
-        raise _mismatch(f"{count} names in crackseg.classes, one for each output channel", f"{len(classes)}: {', '.join(classes)}")
+        raise _mismatch(
+            f"{count} names in crackseg.classes, one for each output channel", f"{len(classes)}: {', '.join(classes)}"
+        )
     if count == 1:
         return 0
     named = [index for index, name in enumerate(classes) if "crack" in name.lower()]
@@ -174,5 +184,6 @@ def _crack_class(classes: Sequence[str], count: int) -> int:
     if count == 2 and not classes:
         return 1  # background, crack: what every trainer does
     raise _mismatch(
-        "crackseg.classes to name exactly one of the output's channels 'crack'", f"{count} channels, classes {list(classes)}"
+        "crackseg.classes to name exactly one of the output's channels 'crack'",
+        f"{count} channels, classes {list(classes)}",
     )

@@ -10,9 +10,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.failures import ModelFailure
+from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.imaging import to_tensor
-from crackseg_serving.runtime.session import Session, is_memory
+from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import Signature, settle
 
 _SMALL = 64  # pixels: enough to try a batch, too small to cost time
@@ -55,17 +55,21 @@ def _run(session: Session, tile: tuple[int, int], count: int) -> NDArray[np.gene
     batch = to_tensor([image] * count, signature.input_format)
     try:
         output = session.run(batch)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         if is_memory(error):
             raise ModelFailure(
-                "OutOfMemory", f"a run on a tile of {tile[0]} x {tile[1]} pixels does not fit into memory: raise the limit or use smaller tiles"
+                "OutOfMemory",
+                f"a run on a tile of {tile[0]} x {tile[1]} pixels does not fit into memory: raise the limit or use smaller tiles",
             ) from None
         line = str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
         raise ModelFailure(
-            "ContractMismatch", f"the warm-up run with {count} x {tile[0]} x {tile[1]} pixels into {signature.input} failed: {line}"
+            "ContractMismatch",
+            f"the warm-up run with {count} x {tile[0]} x {tile[1]} pixels into {signature.input} failed: {line}",
         ) from None
     if output.shape[:1] != (count,):
-        raise ModelFailure("ContractMismatch", f"expected {count} mask(s) for {count} image(s), found an output {list(output.shape)}")
+        raise ModelFailure(
+            "ContractMismatch", f"expected {count} mask(s) for {count} image(s), found an output {list(output.shape)}"
+        )
     return output
 
 

@@ -31,7 +31,9 @@ class Bounds:
     deadline: float = 1800.0  # seconds for everything
 
 
-def fetch(uri: str, sha256: str, target: Path, env: Mapping[str, str], bounds: Bounds, say: Callable[[str], None]) -> str:
+def fetch(
+    uri: str, sha256: str, target: Path, env: Mapping[str, str], bounds: Bounds, say: Callable[[str], None]
+) -> str:
     """Put the model of `uri` at `target`; returns its digest, "sha256:<64 hex>".
 
     Raises ModelFailure with the reason and a sentence for a person. `say` hears of retries.
@@ -57,7 +59,7 @@ def fetch(uri: str, sha256: str, target: Path, env: Mapping[str, str], bounds: B
     return f"sha256:{digest}"
 
 
-def _with_retries(  # noqa: PLR0913 - the parts of one download
+def _with_retries(
     source: Opener, part: Path, shown: str, env: Mapping[str, str], bounds: Bounds, say: Callable[[str], None]
 ) -> str:
     give_up = time.monotonic() + bounds.deadline
@@ -74,9 +76,7 @@ def _with_retries(  # noqa: PLR0913 - the parts of one download
     raise AssertionError("the last attempt returns or raises")
 
 
-def _once(  # noqa: PLR0913 - the parts of one download
-    source: Opener, part: Path, shown: str, env: Mapping[str, str], bounds: Bounds, give_up: float
-) -> str:
+def _once(source: Opener, part: Path, shown: str, env: Mapping[str, str], bounds: Bounds, give_up: float) -> str:
     with source(env, bounds.read_timeout) as opened, part.open("wb") as file:
         if opened.size is not None and opened.size > bounds.max_bytes:
             raise _too_large(shown, bounds)
@@ -86,7 +86,9 @@ def _once(  # noqa: PLR0913 - the parts of one download
             if written > bounds.max_bytes:
                 raise _too_large(shown, bounds)
             if time.monotonic() > give_up:
-                raise ModelFailure("ModelDownloadFailed", f"{shown} took more than {bounds.deadline:g} s and was not all there")
+                raise ModelFailure(
+                    "ModelDownloadFailed", f"{shown} took more than {bounds.deadline:g} s and was not all there"
+                )
             sha256.update(chunk)
             file.write(chunk)
         _settle(file)

@@ -52,7 +52,9 @@ def _check_fields(file: BinaryIO, size: int, shown: str) -> None:
         field, kind = (tag >> 3, tag & 7) if tag is not None else (0, -1)
         if field not in _KNOWN_FIELDS or kind not in {_VARINT, _FIXED64, _BYTES, _FIXED32}:
             if _GRAPH in seen or _IR_VERSION in seen:
-                raise ModelFailure("ContractMismatch", f"{shown} is damaged at byte {start} of {size}: not ONNX; export it again")
+                raise ModelFailure(
+                    "ContractMismatch", f"{shown} is damaged at byte {start} of {size}: not ONNX; export it again"
+                )
             raise ModelFailure("ContractMismatch", f"{shown} is not ONNX: it does not begin as a model does")
         seen.add(field)
         _skip(file, kind)

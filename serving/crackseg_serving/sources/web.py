@@ -13,8 +13,10 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.message import Message
-from typing import IO, override
+from typing import IO
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+from typing_extensions import override
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.sources.location import redact

@@ -1,0 +1,120 @@
+"""The server's command: settings, logs, the life from loading to draining, and the exit code.
+
+0: asked to stop, and everything in flight was answered. 1: the model cannot be served; the termination message has a
+contract.Report. 2: the settings make no sense.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from crackseg_serving import contract, logs
+from crackseg_serving.failures import ModelFailure, is_memory
+from crackseg_serving.settings import Settings, SettingsError, from_environment
+
+if TYPE_CHECKING:
+    from crackseg_serving.engine import Engine
+
+_LOG = logging.getLogger("crackseg")
+
+
+def main() -> int:
+    """Run until told to stop."""
+    # A stop asked for before anything is served needs no ceremony. (Process 1 has no default action for SIGTERM.)
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    try:
+        settings = from_environment()
+    except SettingsError as error:
+        print(f"crackseg-serving: {error}", file=sys.stderr)
+        return 2
+    logs.configure(settings.log_level)
+    import uvloop
+
+    try:
+        uvloop.run(_serve(settings))
+    except ModelFailure as failure:
+        _LOG.error("%s", failure.message, extra={"reason": failure.reason})
+        _leave(failure, settings)
+        return 1
+    except OSError as error:
+        _LOG.error("the server cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror or error)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    from crackseg_serving.engine import Engine
+    from crackseg_serving.http.app import App
+    from crackseg_serving.http.server import Server, listen
+    from crackseg_serving.metrics import Metrics
+
+    listener = listen(settings.host, settings.port)
+    engine = Engine(settings, Metrics())
+    grace = max(1, contract.TERMINATION_GRACE_SECONDS - settings.drain_seconds - 2)
+    server = Server(App(engine), grace)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await _live(engine, settings, stop, listener.getsockname()[1])
+    finally:
+        server.should_exit = True
+        await serving
+
+
+async def _live(engine: Engine, settings: Settings, stop: asyncio.Event, port: int) -> None:
+    """Load, serve until asked to stop, drain. Raises ModelFailure."""
+    loading, stopping = _load(engine), asyncio.create_task(stop.wait())
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not loading.done():
+        # The loading thread may be deep in a graph for hours: nothing is being served, so nothing is lost.
+        os._exit(0)
+    await loading
+    _LOG.info("ready", extra={"port": port, **engine.summary()})
+    await stopping
+    engine.drain()
+    _LOG.info("asked to stop: no longer ready, draining", extra={"seconds": settings.drain_seconds})
+    await asyncio.sleep(settings.drain_seconds)
+
+
+def _load(engine: Engine) -> asyncio.Future[None]:
+    """Load in a thread of its own, a daemon: a model that takes for ever must not keep the process from ending."""
+    loop = asyncio.get_running_loop()
+    loaded: asyncio.Future[None] = loop.create_future()
+
+    def load() -> None:
+        try:
+            engine.load()
+        except Exception as error:  # noqa: BLE001 - raised again where the future is awaited
+            loop.call_soon_threadsafe(loaded.set_exception, _as_failure(error))
+        else:
+            loop.call_soon_threadsafe(loaded.set_result, None)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    return loaded
+
+
+def _as_failure(error: Exception) -> Exception:
+    if is_memory(error) and not isinstance(error, ModelFailure):
+        return ModelFailure("OutOfMemory", "the model does not fit into the container's memory: raise its limit")
+    return error
+
+
+def _leave(failure: ModelFailure, settings: Settings) -> None:
+    """Leave the report where the kubelet looks for it; it made the file, and outside a pod there is none."""
+    if settings.termination_log.exists() or str(settings.termination_log) != contract.TERMINATION_LOG:
+        with contextlib.suppress(OSError):
+            settings.termination_log.write_text(failure.report().to_json() + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""The data plane: load a model, be ready, segment images, run tensors. No word of HTTP.
+
+The skins call `segment` and `infer` in the engine's worker threads; images and tensors of all requests meet in one
+Batcher before the session. What a request cannot have is a Refused, what a model cannot be is a ModelFailure.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from crackseg_serving.admission import Admission, Ticket
+from crackseg_serving.batching import Array, Batcher
+from crackseg_serving.failures import Cause, ModelFailure, Refused, is_memory
+from crackseg_serving.metrics import Metrics
+from crackseg_serving.settings import Settings
+
+if TYPE_CHECKING:
+    from crackseg_serving.runtime.signature import Signature
+
+T = TypeVar("T")
+
+_RESERVE: Final = 192 << 20  # bytes for the interpreter, its libraries and a small model
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What is being served."""
+
+    name: str
+    version: str
+    digest: str  # "sha256:<64 hex>"
+    provider: str
+    signature: Signature
+    threshold_percent: int
+    tile: tuple[int, int]  # height, width
+    properties: dict[str, str]  # the model's own metadata, as written
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where the engine stands: a reason in one word, a sentence for a person."""
+
+    reason: str
+    message: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether new requests should come."""
+        return self.reason == "Serving"
+
+
+class Engine:
+    """One model, one session, one batcher, and the threads that decode, stitch, measure and encode around them."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings = settings
+        self.metrics = metrics
+        room = max(settings.memory_limit - _RESERVE, settings.memory_limit // 2)
+        self.admission = Admission(
+            max_requests=settings.workers + settings.max_queue, memory=room, timeout=settings.request_timeout
+        )
+        self.state = State("Starting", "the model is being loaded")
+        self._model: Model | None = None
+        self._batcher: Batcher | None = None
+        self._started = time.monotonic()
+        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="work")
+        self._waiting = 0
+        metrics.watch(self.queue_depth, lambda: self.state.ready)
+
+    @property
+    def model(self) -> Model:
+        """The served model. Raises Refused (NOT_READY) before it is loaded."""
+        if self._model is None:
+            waited = time.monotonic() - self._started
+            raise Refused(Cause.NOT_READY, f"{self.state.message}, since {waited:.0f} s: try again later")
+        return self._model
+
+    @property
+    def version(self) -> str:
+        """What every answer carries: the served version, or the one that was asked for while there is none yet."""
+        return self._model.version if self._model else self.settings.model_version or "unknown"
+
+    def summary(self) -> dict[str, object]:
+        """What one line of log should say of the served model."""
+        model = self.model
+        seconds = round(time.monotonic() - self._started, 3)
+        return {
+            "model": model.name,
+            "version": model.version,
+            "digest": model.digest,
+            "provider": model.provider,
+            "loadSeconds": seconds,
+        }
+
+    def queue_depth(self) -> float:
+        """Requests waiting for a worker, and tiles waiting for a run."""
+        return self._waiting + (self._batcher.depth if self._batcher else 0)
+
+    def load(self) -> None:
+        """Open, check and warm up the model, then be ready. Blocks; raises ModelFailure."""
+        from crackseg_serving.runtime.session import open_session
+        from crackseg_serving.runtime.warmup import tile_shape, warm_up
+
+        settings = self.settings
+        if not settings.model_path.is_file():
+            raise ModelFailure(
+                "ModelNotFound", f"there is no model at {settings.model_path}: the init container puts it there"
+            )
+        digest = self._pool.submit(_digest, settings.model_path)
+        # Many requests at once: a run each, on a thread each. One thread for every processor either way.
+        session = open_session(settings.model_path, settings.device, 1)
+        if settings.model_sha256 and digest.result() != f"sha256:{settings.model_sha256}":
+            raise ModelFailure(
+                "DigestMismatch",
+                f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
+            )
+        warm_up(session, settings.tile_size, settings.batch_size)
+        signature = session.signature
+        self._model = Model(
+            name=settings.model_name or signature.metadata.name or "model",
+            version=settings.model_version or signature.metadata.version or "unknown",
+            digest=digest.result(),
+            provider=session.provider,
+            signature=signature,
+            threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
+            tile=tile_shape(signature, settings.tile_size),
+            properties=session.properties,
+        )
+        self._batcher = Batcher(
+            session.run,
+            size=min(settings.batch_size, signature.batch or settings.batch_size),
+            # Waiting for company pays on a card; a processor runs one image as fast as each of eight.
+            delay=0.0 if session.on_cpu else settings.batch_delay,
+            runners=settings.processors if session.on_cpu else 2,
+            observe=self.metrics.batch,
+        )
+        self.metrics.serving(self._model.name, self._model.version, digest.result(), session.provider)
+        if self.state.reason == "Starting":
+            self.state = State("Serving", "the model is loaded and warm")
+
+    def fail(self, failure: ModelFailure) -> None:
+        """The model cannot be served."""
+        self.state = State(failure.reason, failure.message)
+
+    def drain(self) -> None:
+        """No longer ready; what comes all the same is still answered."""
+        self.state = State("Draining", "the server has been asked to stop")
+
+    def start(self, work: Callable[[], T], ticket: Ticket) -> Future[T]:
+        """Do `work` in a worker thread, unless by then its ticket is worth nothing."""
+        queued = time.perf_counter()
+        self._waiting += 1
+
+        def begin() -> T:
+            self._waiting -= 1
+            self.metrics.staged("queue", time.perf_counter() - queued)
+            ticket.check()
+            try:
+                return work()
+            except Exception as error:
+                if not is_memory(error):
+                    raise
+                raise Refused(
+                    Cause.OUT_OF_MEMORY, "the server has no memory for this request: send a smaller image"
+                ) from error
+
+        return self._pool.submit(begin)
+
+    def run_tensors(self, items: Array, ticket: Ticket) -> Array:
+        """The model's raw output for its raw input [n, ...], in runs of the batch size."""
+        with self.metrics.stage("inference"):
+            step = self.settings.batch_size
+            futures = deque(self.submit(items[start : start + step]) for start in range(0, len(items), step))
+            parts = [self.wait(futures.popleft(), ticket, futures) for _ in range(len(futures))]
+        if len(parts) == 1:
+            return parts[0]
+        import numpy as np
+
+        return np.concatenate(parts)
+
+    @property
+    def tiles_in_flight(self) -> int:
+        """How many tiles of one image may wait or run: enough to keep every runner busy, few enough to be fair."""
+        assert self._batcher is not None
+        return 2 * self._batcher.width
+
+    def submit(self, items: Array) -> Future[Array]:
+        """`items` [n, ...] into the next runs of the model."""
+        assert self._batcher is not None  # a model is loaded before anything is asked of it
+        return self._batcher.submit(items)
+
+    def wait(self, future: Future[Array], ticket: Ticket, others: deque[Future[Array]]) -> Array:
+        """The result of `future`; when there is none, `others` are taken out of the queue. Raises Refused."""
+        try:
+            ticket.check()
+            return future.result(ticket.remaining)
+        except BaseException as error:
+            for one in (future, *others):
+                one.cancel()
+            if isinstance(error, FutureTimeout):
+                ticket.check()
+            if isinstance(error, Refused | MemoryError):
+                raise
+            line = str(error).strip().partition("\n")[0][:300]
+            raise Refused(Cause.INFERENCE_FAILED, f"the model could not be run on this input: {line}") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

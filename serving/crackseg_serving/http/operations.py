@@ -1,0 +1,64 @@
+"""What machines and operators ask of a server: is it alive, is it ready, what does it serve, how is it doing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from crackseg_serving import metrics as names
+from crackseg_serving.engine import Engine
+from crackseg_serving.failures import Refused
+from crackseg_serving.http.messages import Response
+from crackseg_serving.http.problems import from_refusal
+
+
+def health(_engine: Engine) -> Response:
+    """Alive as long as this is answered: while the model is being loaded too."""
+    return Response.json({"status": "alive"})
+
+
+def ready(engine: Engine) -> Response:
+    """200 while requests should come, else 503; always with the reason."""
+    state = engine.state
+    document = {"ready": state.ready, "reason": state.reason, "message": state.message}
+    return Response.json(document, status=200 if state.ready else 503)
+
+
+def metrics(engine: Engine) -> Response:
+    """Prometheus' text."""
+    return Response(engine.metrics.exposition(), names.CONTENT_TYPE)
+
+
+def model_info(engine: Engine) -> Response:
+    """What is served, how it is fed, and what it says of itself."""
+    try:
+        model = engine.model
+    except Refused as refused:
+        raise from_refusal(refused) from None
+    signature, settings = model.signature, engine.settings
+    return Response.json(
+        {
+            "name": model.name,
+            "version": model.version,
+            "digest": model.digest,
+            "provider": model.provider,
+            "thresholdPercent": model.threshold_percent,
+            "input": {
+                **asdict(signature.input),
+                **asdict(signature.input_format),
+                "multiple": list(signature.multiple),
+            },
+            "output": {
+                **asdict(signature.output),
+                **asdict(signature.output_format),
+                "classes": signature.metadata.classes,
+            },
+            "tiles": {"height": model.tile[0], "width": model.tile[1], "overlap": settings.tile_overlap},
+            "limits": {
+                "bytes": settings.max_bytes,
+                "pixels": settings.max_pixels,
+                "seconds": settings.request_timeout,
+                "waitingRequests": settings.max_queue,
+            },
+            "metadata": model.properties,
+        }
+    )

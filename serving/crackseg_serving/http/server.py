@@ -1,0 +1,60 @@
+"""The HTTP server around the application: uvicorn with httptools and uvloop, and a life of its own.
+
+uvicorn owns sockets and HTTP; when to stop is ours: on SIGTERM not ready first, then drain, then the end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from typing_extensions import override
+
+from crackseg_serving.http.app import App
+
+#: Longer than proxies keep idle connections (Traefik 90 s): who closes first must not be the one being asked.
+_KEEP_ALIVE_SECONDS = 120
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server without its signal handlers."""
+
+    def __init__(self, app: App, grace_seconds: int) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="none",
+                lifespan="off",
+                interface="asgi3",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=True,
+                proxy_headers=False,
+                backlog=1024,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=grace_seconds,
+            )
+        )
+
+    @override
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,125 @@
+"""From the bytes of a photograph to the bytes of an answer: decode, tiles, runs, stitch, then mask, overlay or figures.
+
+One function, called in a worker thread by the skins. Joins the imaging room with the engine; may not know HTTP.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from crackseg_serving import imaging
+from crackseg_serving.admission import Ticket
+from crackseg_serving.batching import Array
+from crackseg_serving.engine import Engine, Model
+from crackseg_serving.failures import Cause, Refused
+
+#: Bytes for a pixel at the peak: the image, probabilities, mask, and what measuring and drawing need besides.
+_BYTES_A_PIXEL: Final = 20
+
+
+class Output(StrEnum):
+    """What a person wants to have from a photograph."""
+
+    MASK = "mask"  # PNG, one bit a pixel
+    OVERLAY = "overlay"  # PNG, the photograph with its cracks drawn in
+    MEASUREMENTS = "json"  # polygons and measurements
+
+
+def segment(engine: Engine, data: bytes, output: Output, millimetres_per_pixel: float | None, ticket: Ticket) -> bytes:
+    """The answer for the encoded photograph `data`. Raises Refused."""
+    model, metrics = engine.model, engine.metrics
+    limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
+    with _refusing():
+        facts = imaging.read_facts(data)
+    if facts.width * facts.height > limits.max_pixels:
+        raise Refused(
+            Cause.TOO_MANY_PIXELS,
+            f"the image has {facts.width} x {facts.height} pixels, more than the {limits.max_pixels} allowed: cut it or make it smaller",
+        )
+    with engine.admission.image(facts.width * facts.height * _BYTES_A_PIXEL, ticket):
+        with metrics.stage("decode"), _refusing():
+            image = imaging.decode(data, limits)
+        with metrics.stage("inference"):
+            probabilities = _probabilities(engine, model, image.pixels, ticket)
+        with metrics.stage("encode"):
+            return _encode(model, image, probabilities, output, millimetres_per_pixel)
+
+
+def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], ticket: Ticket) -> NDArray[np.uint8]:
+    """The probability map of an image of any size, through tiles."""
+    signature = model.signature
+    height, width = pixels.shape[:2]
+    plan = imaging.plan_tiles(
+        height, width, size=model.tile, overlap=engine.settings.tile_overlap, multiple=signature.multiple
+    )
+    size = (plan.tile_height, plan.tile_width)
+    stitcher = imaging.Stitcher(plan)
+    window: deque[Future[Array]] = deque()
+
+    def stitch() -> None:
+        output = engine.wait(window.popleft(), ticket, window)
+        stitcher.add(imaging.to_probabilities(_maps(output), signature.output_format, size)[0])
+
+    for tile in plan.tiles:
+        if len(window) >= engine.tiles_in_flight:
+            stitch()
+        window.append(engine.submit(imaging.to_tensor([plan.cut(pixels, tile)], signature.input_format)))
+    while window:
+        stitch()
+    return stitcher.finish()
+
+
+def _maps(output: Array) -> Array:
+    """An output [N, H, W] has one channel."""
+    return output[:, None] if output.ndim == 3 else output
+
+
+def _encode(
+    model: Model,
+    image: imaging.DecodedImage,
+    probabilities: NDArray[np.uint8],
+    output: Output,
+    millimetres_per_pixel: float | None,
+) -> bytes:
+    percent = model.threshold_percent
+    mask = imaging.threshold(probabilities, percent)
+    match output:
+        case Output.MASK:
+            return imaging.mask_png(mask)
+        case Output.OVERLAY:
+            return imaging.overlay_png(image.pixels, mask)
+        case Output.MEASUREMENTS:
+            measured = imaging.measure(
+                mask, probabilities, threshold_percent=percent, millimetres_per_pixel=millimetres_per_pixel
+            )
+            height, width = mask.shape
+            return orjson.dumps(
+                {
+                    "model": {"name": model.name, "version": model.version, "digest": model.digest},
+                    "image": {"width": width, "height": height, "format": image.facts.format},
+                    "thresholdPercent": percent,
+                    "measurements": measured.to_dict(),
+                }
+            )
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What imaging says of an image, in the server's words."""
+    try:
+        yield
+    except imaging.TooManyPixels as error:
+        raise Refused(Cause.TOO_MANY_PIXELS, str(error)) from None
+    except imaging.TruncatedImage as error:
+        raise Refused(Cause.TRUNCATED_IMAGE, str(error)) from None
+    except imaging.ImageError as error:
+        raise Refused(Cause.NOT_AN_IMAGE, str(error)) from None
