@@ -1,0 +1,5 @@
+"""The sample model: render pictures with known cracks, train, export, report.
+
+For people who make model files; the operator and the server never import it. The renderer and the report need numpy,
+OpenCV and onnxruntime only; `network`, `training` and `export` need torch.
+"""
