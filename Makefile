@@ -36,3 +36,7 @@ test-e2e: dev  ## real pods on the real cluster
 .PHONY: crds
 crds: dev  ## the CRD and its reference, generated from the pydantic models
 	@$(PY) -m crackseg_operator.api.crd --write
+
+.PHONY: demo
+demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|existing, PHOTOS=FOLDER)
+	@PYTHONPATH=deploy/demo:deploy/local $(PY) -m crackseg_demo

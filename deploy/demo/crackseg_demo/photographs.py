@@ -1,0 +1,83 @@
+"""The photographs that the demo sends: rendered ones, whose cracks are known exactly, or a folder of the user's own.
+
+A folder may hold pictures, or `images/` and `masks/` with the same names (white is crack): then the answer is compared.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from crackseg_demo import answers, terminal
+from crackseg_demo.load import Target
+from crackseg_demo.terminal import StepFailed, done, say
+
+_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """One picture and what is known about it."""
+
+    name: str
+    content: bytes
+    mask: bytes | None = None
+    truth: dict[str, Any] | None = None
+
+
+def rendered(folder: Path) -> list[Photograph]:
+    """The project's own rendered photographs, each with its exact truth."""
+    found = [
+        Photograph(
+            path.stem,
+            path.read_bytes(),
+            path.with_suffix(".mask.png").read_bytes(),
+            json.loads(path.with_suffix(".json").read_text()),
+        )
+        for path in sorted(folder.glob("photographs/*.jpg"))
+    ]
+    if not found:
+        raise StepFailed(f"There are no rendered photographs in {folder / 'photographs'}.")
+    return found
+
+
+def from_folder(folder: Path) -> list[Photograph]:
+    """The pictures of a folder, sorted by name; raises StepFailed where there are none."""
+    pictures = folder / "images" if (folder / "images").is_dir() else folder
+    paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in _SUFFIXES) if pictures.is_dir() else []
+    if not paths:
+        raise StepFailed(
+            f"PHOTOS={folder} has no pictures ({', '.join(sorted(_SUFFIXES))}), nor has {folder / 'images'}."
+        )
+    masks = {path.stem: path for path in (folder / "masks").glob("*")} if pictures != folder else {}
+    return [
+        Photograph(path.stem, path.read_bytes(), masks[path.stem].read_bytes() if path.stem in masks else None)
+        for path in paths
+    ]
+
+
+def show(target: Target, picture: Photograph, out: Path) -> None:
+    """Send one picture, say what came back beside what is known, and save its overlay."""
+    content = picture.content
+    found = answers.measurements(target, content)
+    overlay = out / f"{picture.name}.overlay.png"
+    overlay.write_bytes(answers.segment(target, content, "overlay"))
+    length, area = found["totalLengthPixels"], found["areaPixels"]
+    width = area / length if length else 0.0
+    cracks = f"{found['crackCount']} cracks" if found["crackCount"] != 1 else "1 crack"
+    say(f"{terminal.paint(picture.name, 'bold')}: {cracks}, {length:.0f} px long, {width:.1f} px wide on average")
+    if picture.truth:
+        say(f"  {'':<14}{'measured':>12}{'truth':>12}", "dim")
+        for words, value, key in (
+            ("length, px", length, "length"),
+            ("mean width, px", width, "mean_width"),
+            ("area, px²", area, "area"),
+        ):
+            say(f"  {words:<14}{value:>12.1f}{picture.truth[key]:>12.1f}")
+    if picture.mask:
+        mask = answers.mask(answers.segment(target, content, "mask"))
+        agreement = answers.intersection_over_union(mask, answers.mask(picture.mask))
+        say(f"  agreement with the true mask (IoU): {agreement:.2f}")
+    done(f"overlay: {overlay}")
