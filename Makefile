@@ -40,3 +40,19 @@ crds: dev  ## the CRD and its reference, generated from the pydantic models
 .PHONY: demo
 demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|existing, PHOTOS=FOLDER)
 	@PYTHONPATH=deploy/demo:deploy/local $(PY) -m crackseg_demo
+
+.PHONY: lock lint
+UV_COMPILE := $(VENV)/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+  --python-version 3.11 --python-platform x86_64-unknown-linux-gnu
+lock:  ## the requirements files, pinned with hashes, from pyproject.toml
+	@test -x $(VENV)/bin/uv || $(PY) -m pip install --quiet "uv>=0.5"
+	@$(UV_COMPILE) pyproject.toml --extra operator --output-file requirements-operator.txt
+	@$(UV_COMPILE) pyproject.toml --extra serving --extra cpu --output-file requirements-serving-cpu.txt
+	@$(UV_COMPILE) pyproject.toml --extra serving --extra gpu --output-file requirements-serving-gpu.txt
+	@$(UV_COMPILE) pyproject.toml --extra operator --extra plugin --extra serving --extra cpu --extra dev --output-file requirements-dev.txt
+
+lint: dev  ## format, lint, types and the import contract
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
