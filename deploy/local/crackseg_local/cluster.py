@@ -33,6 +33,7 @@ from crackseg_local.lock import locked
 from crackseg_local.node import NodePrograms, check_socket_path
 from crackseg_local.paths import State, source_folder, state_folder
 from crackseg_local.plane import Plane
+from crackseg_local.processes import Process
 from crackseg_local.progress import say
 from crackseg_local.systemimages import SystemImage
 
@@ -60,6 +61,12 @@ class Cluster:
         """The nodes' programs."""
         server = f"https://{addresses.HOST_ADDRESS}:{addresses.API_PORT}"
         return tuple(NodePrograms(node, self.state, self.bin, server) for node in NODES)
+
+    def processes(self) -> tuple[Process, ...]:
+        """Every program of the cluster, in the order of their start."""
+        plane = self.plane
+        of_nodes = [p for node in self.nodes for p in (node.containerd, node.kubelet, node.proxy)]
+        return (*plane.core(), plane.controller_manager, plane.scheduler, *of_nodes)
 
     def identity(self) -> str:
         """What was started and when: a cluster with another identity is not repaired but replaced."""
@@ -109,6 +116,22 @@ def running() -> Cluster:
     return cluster
 
 
+def status() -> str:
+    """What runs, for a person: processes, nodes and the system's pods.
+
+    Raises LocalClusterError when no cluster is up.
+    """
+    cluster = running()
+    lines = [f"{process.name:26} {_how(process)}" for process in cluster.processes()]
+    seen = cluster.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide")
+    return "\n".join([*lines, "", seen, f"export KUBECONFIG={cluster.state.kubeconfig}"])
+
+
+def _how(process: Process) -> str:
+    pid = process.running_pid()
+    return f"runs, pid {pid}" if pid else f"does not run; see {process.log}"
+
+
 def _clear_the_way(cluster: Cluster) -> None:
     """Remove what an earlier start left and this one cannot go on with; note what is about to be started."""
     state = cluster.state
@@ -154,10 +177,8 @@ def _start_api(cluster: Cluster) -> None:
 def _runtime(node: NodePrograms, images: Iterable[SystemImage]) -> Callable[[], None]:
     def start() -> None:
         node.start_containerd()
-        there = node.image_digests()
         for image in images:
-            if image.reference not in there:
-                node.import_image(image.archive)
+            node.import_image(image.archive)
         say(f"{node.node.name}: containerd runs and has the system's images")
 
     return start

@@ -5,9 +5,9 @@ Used by the control plane for every component and user.
 
 import base64
 import json
-import os
 from pathlib import Path
 
+from crackseg_local import files
 from crackseg_local.pki import Pair
 
 
@@ -34,10 +34,7 @@ def certificate_user(pair: Pair) -> dict[str, str]:
 
 def write(path: Path, text: str) -> Path:
     """Write a kubeconfig that only its owner can read."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(text)
-    return unfinished.rename(path)
+    return files.write(path, text, mode=0o600)
 
 
 def _encoded(path: Path) -> str:

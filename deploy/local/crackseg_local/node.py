@@ -4,11 +4,11 @@ Used by `cluster`. It writes the configuration, starts the programs and imports 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crackseg_local import kubeconfig, network, nodeconfig, processes
+from crackseg_local import archive, files, kubeconfig, network, nodeconfig, processes
 from crackseg_local.addresses import Node
 from crackseg_local.command import run, succeeds
 from crackseg_local.errors import LocalClusterError
@@ -68,7 +68,7 @@ class NodePrograms:
         for path in folder.folders():
             path.mkdir(parents=True, exist_ok=True)
         resolv_conf = folder.root / "resolv.conf"
-        files = {
+        texts = {
             folder.root / "containerd.toml": nodeconfig.containerd(folder),
             folder.cni_config / "10-pods.conflist": nodeconfig.pod_network(self.node, folder),
             folder.root / "kubelet.json": nodeconfig.kubelet(
@@ -77,8 +77,8 @@ class NodePrograms:
             folder.root / "proxy.json": nodeconfig.proxy(self.node, folder.root / "proxy.kubeconfig"),
             resolv_conf: nodeconfig.resolv_conf(),
         }
-        for path, text in files.items():
-            path.write_text(text)
+        for path, text in texts.items():
+            files.write(path, text)
         users = {
             "kubelet": authority.client(f"kubelet-{name}", f"system:node:{name}", ["system:nodes"]),
             "proxy": authority.client("kube-proxy", "system:kube-proxy"),
@@ -95,21 +95,28 @@ class NodePrograms:
         what = f"containerd of {self.node.name} answers"
         processes.wait_for([containerd], lambda: succeeds(answers), what, _CONTAINERD_SECONDS)
 
-    def image_digests(self) -> dict[str, str]:
-        """The images on this node: name -> digest."""
-        rows = run([*self._ctr(), "images", "list"]).splitlines()[1:]
-        return {row.split()[0]: row.split()[2] for row in rows if len(row.split()) > 2}
+    def missing_images(self, wanted: Mapping[str, str]) -> list[str]:
+        """Which of these images (name -> id) this node does not have, or has from another build."""
+        there = run([*self._ctr(), "images", "list", "--quiet"]).split()
+        return [name for name, image in wanted.items() if name not in there or self._noted(name) != image]
 
-    def import_image(self, archive: Path) -> None:
-        """Put an image archive into this node's containerd."""
-        advice = (
-            f"Is {archive} an image archive, as 'docker save' or 'buildah push IMAGE docker-archive:FILE' writes it?"
-        )
-        run([*self._ctr(), "images", "import", "--no-unpack", archive], advice=advice)
+    def import_image(self, path: Path) -> bool:
+        """Put the images of an archive into this node's containerd; False when it has them already."""
+        images = archive.contents(path)
+        if not self.missing_images(images):
+            return False
+        run([*self._ctr(), "images", "import", path])
+        for name, image in images.items():
+            self._note(name).parent.mkdir(exist_ok=True)
+            self._note(name).write_text(image)
+        return True
 
-    def tasks(self) -> Sequence[str]:
-        """The containers that run on this node."""
-        return run([*self._ctr(), "tasks", "list", "--quiet"]).split()
+    def _note(self, name: str) -> Path:
+        """Where the id of an imported image is noted: containerd names images by another digest."""
+        return self.folder.root / "images" / name.replace("/", "_")
+
+    def _noted(self, name: str) -> str:
+        return self._note(name).read_text() if self._note(name).exists() else ""
 
     def _ctr(self) -> list[str | Path]:
         return ["ctr", "--address", str(self.folder.containerd_socket), "--namespace", "k8s.io"]

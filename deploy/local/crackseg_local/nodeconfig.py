@@ -133,6 +133,7 @@ def proxy(node: Node, kubeconfig: Path) -> str:
         "clientConnection": {"kubeconfig": str(kubeconfig)},
         "clusterCIDR": addresses.POD_RANGE,
         "detectLocalMode": "ClusterCIDR",
+        "nodePortAddresses": ["primary"],
         "conntrack": {"maxPerCore": 0, "min": 0},
         "iptables": {"minSyncPeriod": "0s"},
     }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crackseg_local import components, kubeconfig
+from crackseg_local import components, files, kubeconfig
 from crackseg_local.components import Certificates, Endpoint
 from crackseg_local.pki import Authority
 from crackseg_local.processes import Process
@@ -32,7 +32,7 @@ class Plane:
     def prepare(self) -> Path:
         """Make the keys and the audit policy, and return the administrator's kubeconfig."""
         self.authority.ensure()
-        (self.folder / "audit-policy.yaml").write_text(components.AUDIT_POLICY)
+        files.write(self.folder / "audit-policy.yaml", components.AUDIT_POLICY)
         return self.user_kubeconfig(ADMIN, ["system:masters"], name="kubeconfig")
 
     @property

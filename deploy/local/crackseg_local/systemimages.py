@@ -3,15 +3,12 @@
 Used by `cluster`. The archives lie in the cache, named by the program's version, and every node imports them.
 """
 
-import hashlib
-import io
-import json
 import os
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from crackseg_local import nodeconfig, programs, toolchain
+from crackseg_local import archive, nodeconfig, programs, toolchain
 from crackseg_local.paths import cache_folder, source_folder
 
 USER = "65532:65532"
@@ -33,10 +30,7 @@ class SystemImage:
     def ensure(self) -> Path:
         """Make the archive unless it is there."""
         if not self.archive.exists():
-            self.archive.parent.mkdir(parents=True, exist_ok=True)
-            unfinished = self.archive.with_name(f".{self.archive.name}.{os.getpid()}")
-            write_archive(unfinished, self.program, self.reference)
-            unfinished.rename(self.archive)
+            write_archive(self.archive, self.program, self.reference)
         return self.archive
 
 
@@ -64,41 +58,21 @@ def traefik_program() -> Path:
 
 
 def write_archive(target: Path, program: Path, reference: str) -> None:
-    """Write an image archive (as `docker save` does) whose only file is `/PROGRAM`, started as nobody."""
-    layer_file = target.with_name(f"{target.name}.layer")
+    """Write an image archive whose only file is `/PROGRAM`, started as nobody."""
+    layer_file = target.with_name(f".{target.name}.layer.{os.getpid()}")
+    target.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(layer_file, "w", format=tarfile.USTAR_FORMAT) as layer, program.open("rb") as content:
         entry = tarfile.TarInfo(program.name)
         entry.size, entry.mode = program.stat().st_size, 0o755
         layer.addfile(entry, content)
-    config = json.dumps(image_config(program.name, _sha256(layer_file))).encode()
-    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [reference], "Layers": ["layer.tar"]}]).encode()
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for name, data in (("manifest.json", manifest), (config_name, config)):
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-        archive.add(layer_file, "layer.tar", filter=_plain)
+    archive.write(target, reference, layer_file, image_config(program.name))
     layer_file.unlink()
 
 
-def image_config(program: str, layer_sha256: str) -> dict[str, object]:
-    """The image's configuration: what it starts, as whom, and the digest of its one layer."""
+def image_config(program: str) -> dict[str, object]:
+    """The image's configuration: what it starts, and as whom."""
     return {
         "architecture": toolchain.architecture(),
         "os": "linux",
         "config": {"Entrypoint": [f"/{program}"], "User": USER, "Env": ["PATH=/"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{layer_sha256}"]},
-        "history": [{"created_by": "crackseg_local"}],
     }
-
-
-def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
-    entry.uid = entry.gid = entry.mtime = 0
-    entry.uname = entry.gname = ""
-    return entry
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
