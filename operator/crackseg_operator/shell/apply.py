@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from crackseg_operator.api.names import ANNOTATION_APPLIED, KIND, LABEL_INSTANCE, LABEL_MANAGED_BY, MANAGED_BY, Reason
 from crackseg_operator.core.observed import ChildKey, Refusal
-from crackseg_operator.shell.compare import Differences, differences, fingerprint
+from crackseg_operator.shell.compare import Differences, differences
 from crackseg_operator.shell.kube import RESOURCES, ApiError, Kube, Object
 from crackseg_operator.shell.store import Key, Store, controller
 from crackseg_operator.shell.telemetry import Metrics
@@ -49,7 +49,7 @@ class Gate(Protocol):
 @dataclass(slots=True)
 class _Refused:
     refusal: Refusal
-    wish: str  # fingerprint of what was refused
+    wish: str  # hash of what was refused
     times: int
     again: float  # when it is tried again
 
@@ -108,21 +108,15 @@ class Applier:
     def _needs_write(self, uid: str, child: ChildKey, wanted: Object) -> bool:
         live = self._store.get(child.kind, wanted["metadata"]["namespace"], child.name)
         refused = self._refused.get(uid, {}).get(child)
-        if refused and refused.wish == fingerprint(wanted) and self._clock() < refused.again:
+        if refused and refused.wish == _wish(wanted) and self._clock() < refused.again:
             return False
         if live is None or controller(live).get("uid") != uid:
             return True
-        needed = not self._is_settled(uid, child, live, wanted)
+        left = differences(live, wanted)
+        needed = bool(left) and self._accepted.get(uid, {}).get(child) != (_wish(wanted), left)
         if not needed and refused:
             del self._refused[uid][child]  # it came right without us
         return needed
-
-    def _is_settled(self, uid: str, child: ChildKey, live: Object, wanted: Object) -> bool:
-        wish = fingerprint(wanted)
-        if live["metadata"].get("annotations", {}).get(ANNOTATION_APPLIED) != wish:
-            return False
-        left = differences(live, wanted)
-        return not left or self._accepted.get(uid, {}).get(child) == (wish, left)
 
     async def _settle(self, model: Object, child: ChildKey, wanted: Object) -> None:
         uid = model["metadata"]["uid"]
@@ -157,8 +151,7 @@ class Applier:
         return await self._apply(wanted, {"uid": live["metadata"]["uid"]}, "apply")
 
     async def _apply(self, wanted: Object, precondition: Mapping[str, str], verb: str) -> Object:
-        annotations = {**wanted["metadata"].get("annotations", {}), ANNOTATION_APPLIED: fingerprint(wanted)}
-        body = {**wanted, "metadata": {**wanted["metadata"], "annotations": annotations, **precondition}}
+        body = {**wanted, "metadata": {**wanted["metadata"], **precondition}}
         timeout = self._gate.write_timeout()
         self._metrics.writes.labels(wanted["kind"], verb).inc()
         live = await self._kube.apply(body, timeout=timeout)
@@ -177,7 +170,7 @@ class Applier:
 
     def _refuse(self, uid: str, child: ChildKey, wanted: Object, refusal: Refusal) -> None:
         known = self._refused.setdefault(uid, {})
-        wish = fingerprint(wanted)
+        wish = _wish(wanted)
         before = known.get(child)
         times = before.times + 1 if before and before.wish == wish else 1
         known[child] = _Refused(refusal, wish, times, self._clock() + backoff(_REFUSED_BEFORE + times))
@@ -187,8 +180,14 @@ class Applier:
     def _accept(self, uid: str, child: ChildKey, live: Object, wanted: Object) -> None:
         """The API server's answer to our apply is as near as we get: a field changed on the way is not fought over."""
         if left := differences(live, wanted):
-            self._accepted.setdefault(uid, {})[child] = (fingerprint(wanted), left)
+            self._accepted.setdefault(uid, {})[child] = (_wish(wanted), left)
             _log.warning("%s %s: the cluster changes what we send: %s", child.kind, child.name, ", ".join(left))
+
+
+def _wish(wanted: Object) -> str:
+    """The hash of all we send, which the core writes on every child."""
+    wish: str = wanted["metadata"]["annotations"][ANNOTATION_APPLIED]
+    return wish
 
 
 def _conflict(model: Object, child: ChildKey, live: Object) -> Refusal | None:

@@ -1,15 +1,13 @@
 """Whether a live object already has what we want: every field we send, and no more is looked at.
 
 Called by `apply` before each write. Pure. Fields that others own (defaults, injected sidecars, other managers'
-labels) are not compared; lists that Kubernetes merges by key are compared by that key, all others as a whole.
+labels) are not compared; lists that Kubernetes merges by key are compared by that key, all others as a whole. Quantities are
+equal as text: `core` writes them as the API server does.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final, TypeAlias
 
 #: Path of a field -> its live value, where that is not what we want.
@@ -32,20 +30,6 @@ _PORT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "Service": ("port", "protocol"),
 }
 _DEFAULTS: Final[Mapping[str, str]] = {"protocol": "TCP"}
-_QUANTITIES: Final = frozenset({"requests", "limits", "capacity"})
-_SUFFIXES: Final[Mapping[str, Decimal]] = {
-    **{
-        suffix: Decimal(1000) ** power
-        for power, suffix in enumerate(("n", "u", "m", "", "k", "M", "G", "T", "P", "E"), -3)
-    },
-    **{suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
-
-
-def fingerprint(wanted: Mapping[str, Any]) -> str:
-    """A short hash of all fields we send, the same for the same object in any order of its fields."""
-    text = json.dumps(wanted, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def differences(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Differences:
@@ -57,12 +41,8 @@ def _compare(live: Any, wanted: Any, path: str, kind: str) -> Iterator[tuple[str
     if live == wanted:
         return
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
-        quantities = path.rpartition(".")[2] in _QUANTITIES
         for name, value in wanted.items():
-            there = live.get(name)
-            if quantities and _quantity(there) == _quantity(value) is not None:
-                continue
-            yield from _compare(there, value, f"{path}.{name}", kind)
+            yield from _compare(live.get(name), value, f"{path}.{name}", kind)
     elif _is_list(wanted) and _is_list(live):
         yield from _compare_lists(live, wanted, path, kind)
     elif wanted or live:  # absent, null, empty, zero and false are one: the API server drops them
@@ -91,15 +71,3 @@ def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]
 
 def _is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
-
-
-def _quantity(value: Any) -> Decimal | None:
-    """The number that a quantity such as 500m or 1Gi stands for."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
-        return None
-    text = str(value)
-    number = text.rstrip("numkKMGTPEi")
-    try:
-        return Decimal(number) * _SUFFIXES[text[len(number) :]]
-    except (InvalidOperation, KeyError):
-        return None

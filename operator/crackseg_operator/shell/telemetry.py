@@ -13,7 +13,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from typing_extensions import override
 
 from crackseg_operator.api.names import Metric
@@ -27,6 +35,7 @@ class Metrics:
     """The operator's own figures, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # they double the number of series and tell nothing here
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             Metric.RECONCILES, "Turns of the loop, by result.", ["result"], registry=self.registry

@@ -110,7 +110,8 @@ class WorkQueue(Generic[K]):
 
     def oldest_age(self) -> float:
         """Seconds that the oldest ready key has been waiting, 0 where none waits."""
-        return self._clock() - min(self._since.values(), default=self._clock())
+        now = self._clock()
+        return now - min(self._since.values(), default=now)
 
     def _release(self, key: K) -> None:
         self._active.discard(key)
