@@ -56,6 +56,7 @@ class Reason(StrEnum):
     STARTING = "Starting"
     SHIFTING = "Shifting"
     SERVING = "Serving"
+    VERIFIED = "Verified"
     PROMOTED = "Promoted"
     ROLLED_BACK = "RolledBack"
     ABORTED = "Aborted"

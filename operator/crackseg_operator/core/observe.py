@@ -44,7 +44,10 @@ def observe(
     return Observed(
         model=subject,
         deployments=tuple(
-            sorted((_deployment(child) for key, child in own.items() if key.kind == "Deployment"), key=lambda d: d.name)
+            sorted(
+                (_deployment(child, subject) for key, child in own.items() if key.kind == "Deployment"),
+                key=lambda deployment: deployment.name,
+            )
         ),
         pods=tuple(sorted((_pod(pod) for pod in pods if _belongs(pod, subject)), key=lambda pod: pod.name)),
         children=own,
@@ -81,13 +84,13 @@ def _model(raw: Raw) -> ObservedModel:
     )
 
 
-def _deployment(raw: Raw) -> ObservedDeployment:
+def _deployment(raw: Raw, model: ObservedModel) -> ObservedDeployment:
     meta, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     labels = meta.get("labels") or {}
     failure = _condition(status, "ReplicaFailure")
     return ObservedDeployment(
         name=meta["name"],
-        revision=labels.get(LABEL_REVISION, ""),
+        revision=_revision(meta["name"], labels, model),
         version=labels.get(LABEL_VERSION, ""),
         replicas_wanted=spec.get("replicas", 1),
         replicas=status.get("replicas", 0),
@@ -96,6 +99,12 @@ def _deployment(raw: Raw) -> ObservedDeployment:
         replica_failure=str(failure.get("message", "")) if failure.get("status") == "True" else "",
         deleting="deletionTimestamp" in meta,
     )
+
+
+def _revision(name: str, labels: Mapping[str, str], model: ObservedModel) -> str:
+    """By name, which nobody can change; a label can."""
+    prefix = f"{model.name}-"
+    return name.removeprefix(prefix) if name.startswith(prefix) else labels.get(LABEL_REVISION, name)
 
 
 def _pod(raw: Raw) -> ObservedPod:

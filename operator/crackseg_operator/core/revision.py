@@ -9,10 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from crackseg_operator.api.spec import ModelSource, Serving
 from crackseg_operator.core.quantity import canonical
@@ -51,16 +49,12 @@ def read_source(text: str | None) -> Source | None:
     """The source in a Deployment's annotation; None where there is none, or where a hand has changed it."""
     try:
         fields = json.loads(text or "")
-        return build_source(fields["model"], fields.get("serving") or {}, fields["image"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def build_source(model: Any, serving: Any, image: str) -> Source | None:
-    """A source from its plain parts; None where they do not fit today's schema."""
-    try:
-        return source_of(ModelSource.model_validate(model), Serving.model_validate(serving), image)
-    except ValidationError:
+        model, serving = (
+            ModelSource.model_validate(fields["model"]),
+            Serving.model_validate(fields.get("serving") or {}),
+        )
+        return replace(source_of(model, serving, ""), image=str(fields["image"]))
+    except (ValueError, KeyError, TypeError):  # pydantic's error is a ValueError
         return None
 
 
