@@ -61,13 +61,14 @@ def build(image: Image, context: Path | None = None) -> Path:
     if target.exists():
         return target
     packages.ensure(packages.IMAGE_PROGRAMS)
-    base = baseimage.ensure()
-    with locked(cache_folder() / "images.lock", "builds images"), step(f"building the image {image.name}"):
-        try:
-            _prepare(base)
-            _build(image, context, target)
-        finally:
-            _unmount_storage()
+    with locked(cache_folder() / "images.lock", "builds images"):
+        base = baseimage.ensure()
+        with step(f"building the image {image.name}"):
+            try:
+                _prepare(base)
+                _build(image, context, target)
+            finally:
+                _unmount_storage()
     return target
 
 
