@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crackseg_serving import contract, logs
 from crackseg_serving.failures import ModelFailure, is_memory
@@ -64,22 +64,24 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     serving = asyncio.create_task(server.serve(sockets=[listener]))
+    _LOG.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
     try:
-        await _live(engine, settings, stop, listener.getsockname()[1])
+        await _live(engine, settings, stop)
     finally:
         server.should_exit = True
         await serving
 
 
-async def _live(engine: Engine, settings: Settings, stop: asyncio.Event, port: int) -> None:
+async def _live(engine: Engine, settings: Settings, stop: asyncio.Event) -> None:
     """Load, serve until asked to stop, drain. Raises ModelFailure."""
     loading, stopping = _load(engine), asyncio.create_task(stop.wait())
-    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    either: set[asyncio.Future[Any]] = {loading, stopping}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         # The loading thread may be deep in a graph for hours: nothing is being served, so nothing is lost.
         os._exit(0)
     await loading
-    _LOG.info("ready", extra={"port": port, **engine.summary()})
+    _LOG.info("ready", extra=engine.summary())
     await stopping
     engine.drain()
     _LOG.info("asked to stop: no longer ready, draining", extra={"seconds": settings.drain_seconds})

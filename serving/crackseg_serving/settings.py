@@ -53,8 +53,8 @@ class Settings:
     max_bytes: int
     max_pixels: int
     max_queue: int
-    request_timeout: float
-    drain_seconds: float
+    request_timeout: int
+    drain_seconds: int
     termination_log: Path
 
 

@@ -95,6 +95,8 @@ class App:
         match path.split("/")[1:]:
             case ["v2", "models", name, *rest]:
                 return await self._model(request, name, rest)
+            case _:
+                pass
         raise Problem(
             404, "Not found", f"there is nothing at {path}: see /v1/segment, /v2, /model/info, /ready and /metrics"
         )
@@ -114,6 +116,8 @@ class App:
             case ["infer"]:
                 _allow(request, "POST")
                 return await inference.infer(self._engine, request)
+            case _:
+                pass
         raise Problem(404, "Not found", "a model has only /ready and /infer below its name")
 
     async def _send(self, request: Request, response: Response, send: Send) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,6 +12,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 _FORM_ALLOWANCE = 1 << 16  # bytes that a form may have around its image
 
@@ -116,7 +119,13 @@ class _Form:
 
 def _part(body: bytes, boundary: bytes) -> bytes:
     form = _Form()
-    callbacks: dict[str, Any] = {name: getattr(form, name) for name in dir(form) if name.startswith("on_")}
+    callbacks: MultipartCallbacks = {
+        "on_part_begin": form.on_part_begin,
+        "on_header_field": form.on_header_field,
+        "on_header_value": form.on_header_value,
+        "on_header_end": form.on_header_end,
+        "on_part_data": form.on_part_data,
+    }
     try:
         parser = MultipartParser(boundary, callbacks)
         parser.write(body)

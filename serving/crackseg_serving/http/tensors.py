@@ -70,9 +70,9 @@ def _shape(shape: object, signature: Signature) -> tuple[int, ...]:
     planar = signature.input_format.layout == "NCHW"
     expected[1 if planar else 3] = 1 if signature.input_format.channels == "GRAY" else 3
     fits = len(shape) == 4 and all(want in {None, size} for want, size in zip(expected, shape, strict=True))
-    height, width = shape[2:4] if planar else shape[1:3]
     tall, wide = signature.multiple
-    if not fits or height % tall or width % wide:
+    down, across = (2, 3) if planar else (1, 2)
+    if not fits or shape[down] % tall or shape[across] % wide:
         shown = ", ".join("?" if size is None else str(size) for size in expected)
         raise _wrong(
             f"input {spec.name!r} must have shape [{shown}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
@@ -17,10 +17,11 @@ T = TypeVar("T")
 async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callable[[], T]) -> T:
     """The result of `work` in a worker thread. Where the client leaves, the work is called off. Raises Refused."""
     job = engine.start(work, ticket)
-    done = asyncio.ensure_future(asyncio.wrap_future(job))
+    done = asyncio.wrap_future(job)
     gone = asyncio.ensure_future(_disconnected(request))
+    either: set[asyncio.Future[Any]] = {done, gone}
     try:
-        await asyncio.wait({done, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if not done.done():
             ticket.cancel()
             # The worker holds the request's bytes until it looks at its ticket: so does the request.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import override
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.imaging import InputFormat, OutputFormat
@@ -24,7 +25,7 @@ DATATYPES: Final = {
     "tensor(uint8)": "UINT8",
     "tensor(double)": "FP64",
 }
-DTYPES: Final = {
+DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype(np.float32),
     "FP16": np.dtype(np.float16),
     "UINT8": np.dtype(np.uint8),
@@ -42,6 +43,7 @@ class TensorSpec:
     datatype: str
     shape: tuple[int | None, ...]
 
+    @override
     def __str__(self) -> str:
         return f"{self.name!r} {self.datatype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
 
