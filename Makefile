@@ -38,7 +38,7 @@ crds: dev  ## the CRD and its reference, generated from the pydantic models
 	@$(PY) -m crackseg_operator.api.crd --write
 
 .PHONY: demo
-demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|existing, PHOTOS=FOLDER)
+demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|kind|existing, PHOTOS=FOLDER)
 	@PYTHONPATH=deploy/demo:deploy/local $(PY) -m crackseg_demo
 
 .PHONY: lock lint

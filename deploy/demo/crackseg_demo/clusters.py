@@ -1,7 +1,7 @@
 """The cluster that the demo runs on: the local one by default, or one that the user has.
 
-`CLUSTER=local` brings up the project's own (root on Linux), `CLUSTER=existing` takes what KUBECONFIG names and reaches
-its Ingress controller through `kubectl port-forward`. Everything after this module is the same for both.
+`CLUSTER=local` brings up the project's own (root on Linux), `CLUSTER=kind` one in Docker, `CLUSTER=existing` takes what
+KUBECONFIG names; the last two are reached through `kubectl port-forward`. Everything after this module is the same.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from crackseg_demo import kindcluster
 from crackseg_demo.kubectl import Kubectl
 from crackseg_demo.terminal import StepFailed
-from crackseg_local import addresses, paths, programs
+from crackseg_local import addresses, images, paths, programs
 from crackseg_local.errors import LocalClusterError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -30,6 +31,7 @@ class Images:
 
     operator: str
     serving: str
+    build: str = ""  # tells one build of the operator's image from another with the same name
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,14 @@ def cluster(kind: str, tell: Callable[[str], None]) -> Iterator[Cluster]:
     """The cluster of this kind, up and with the images; `tell` gets a line at a time of what goes on meanwhile."""
     if kind == "local":
         yield _local(tell)
+    elif kind == "kind":
+        with _kind(tell) as found:
+            yield found
     elif kind == "existing":
         with _existing() as found:
             yield found
     else:
-        raise StepFailed(f"CLUSTER is {kind!r}, but must be local or existing.")
+        raise StepFailed(f"CLUSTER is {kind!r}, but must be local, kind or existing.")
 
 
 def _local(tell: Callable[[str], None]) -> Cluster:
@@ -60,12 +65,13 @@ def _local(tell: Callable[[str], None]) -> Cluster:
     _stream("images", tell)
     try:
         tools = programs.ensure(["kubectl", "helm"])
+        build = images.build(images.OPERATOR).stem
     except LocalClusterError as error:
         raise StepFailed(str(error)) from error
     return Cluster(
         Kubectl(str(tools / "kubectl"), paths.State(paths.state_folder()).kubeconfig),
         str(tools / "helm"),
-        Images("crackseg-operator:0.1.0", "crackseg-serving:0.1.0"),
+        Images(images.OPERATOR.name, images.SERVING_CPU.name, build),
         f"http://{addresses.INGRESS_ADDRESS}",
         "make down",
     )
@@ -88,18 +94,26 @@ def _stream(command: str, tell: Callable[[str], None]) -> None:
 
 
 @contextmanager
+def _kind(tell: Callable[[str], None]) -> Iterator[Cluster]:
+    helm, kubectl = _program("helm"), kindcluster.start(tell)
+    names = Images(images.OPERATOR.name, images.SERVING_CPU.name)
+    with port_forward(kubectl, "traefik", "traefik") as forwarded:
+        yield Cluster(kubectl, helm, names, forwarded, f"kind delete cluster --name {kindcluster.NAME}")
+
+
+@contextmanager
 def _existing() -> Iterator[Cluster]:
     kubectl = Kubectl(_program("kubectl"), _kubeconfig())
-    images = Images(_setting("OPERATOR_IMAGE"), _setting("SERVING_IMAGE"))
+    names = Images(_setting("OPERATOR_IMAGE"), _setting("SERVING_IMAGE"))
     remove = (
         "helm uninstall crackseg-operator -n crackseg-system; kubectl delete namespace crackseg-demo crackseg-system"
     )
     url = os.environ.get("INGRESS_URL", "")
     if url:
-        yield Cluster(kubectl, _program("helm"), images, url.rstrip("/"), remove)
+        yield Cluster(kubectl, _program("helm"), names, url.rstrip("/"), remove)
         return
     with port_forward(kubectl, *_ingress_service(kubectl)) as forwarded:
-        yield Cluster(kubectl, _program("helm"), images, forwarded, remove)
+        yield Cluster(kubectl, _program("helm"), names, forwarded, remove)
 
 
 @contextmanager
@@ -154,5 +168,5 @@ def _setting(name: str) -> str:
 def _program(name: str) -> str:
     found = shutil.which(name)
     if not found:
-        raise StepFailed(f"CLUSTER=existing needs the program '{name}' on the PATH.")
+        raise StepFailed(f"This cluster needs the program '{name}' on the PATH.")
     return found

@@ -23,6 +23,7 @@ def helm_command(cluster: Cluster) -> list[str]:
         "--create-namespace",
         *_image("image", cluster.images.operator),
         *_image("serving.image", cluster.images.serving),
+        *([f"--set=podAnnotations.build={cluster.images.build}"] if cluster.images.build else []),
         "--wait",
         "--timeout=120s",
     ]
