@@ -29,12 +29,15 @@ _PORT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "Deployment": ("containerPort", "protocol"),
     "Service": ("port", "protocol"),
 }
+#: Items of a list come without these.
+_NOT_IN_LISTS: Final = ("apiVersion", "kind")
 _DEFAULTS: Final[Mapping[str, str]] = {"protocol": "TCP"}
 
 
 def differences(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> Differences:
     """What of `wanted` the live object does not have, by path; empty where nothing needs to be written."""
-    return dict(_compare(live, wanted, "", str(wanted.get("kind", ""))))
+    fields = {name: value for name, value in wanted.items() if name not in _NOT_IN_LISTS}
+    return dict(_compare(live, fields, "", str(wanted.get("kind", ""))))
 
 
 def _compare(live: Any, wanted: Any, path: str, kind: str) -> Iterator[tuple[str, Any]]:
