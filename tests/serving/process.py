@@ -11,13 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE = 60.0
+
+#: An iterator is sent in chunks, its length not announced.
+Body = bytes | Iterator[bytes] | None
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Answer:
 
 
 def ask(
-    port: int, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    port: int, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
 ) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
@@ -86,11 +89,11 @@ class ServerProcess:
         return self._port
 
     def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+        self, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         return ask(self.port, method, path, body, headers)
 
-    def segment(self, body: bytes, query: str = "", **headers: str) -> Answer:
+    def segment(self, body: Body, query: str = "", **headers: str) -> Answer:
         return self.ask("POST", f"/v1/segment{query}", body, {"Content-Type": "image/png", **headers})
 
     def wait_ready(self) -> ServerProcess:

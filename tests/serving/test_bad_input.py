@@ -84,9 +84,7 @@ def test_a_bad_wish_is_refused(server: ServerProcess, query: str, headers: dict[
 def test_too_many_bytes_are_refused_announced_or_not(serve: Serve):
     server = serve(MAX_IMAGE_BYTES="2000").wait_ready()
     assert is_problem(server.segment(b"x" * 2001), 413, "2000 bytes")
-    chunked = server.ask(
-        "POST", "/v1/segment", iter([b"x" * 1500, b"x" * 1500]), {"Content-Type": "image/png", "Transfer-Encoding": "chunked"}
-    )
+    chunked = server.segment(iter([b"x" * 1500, b"x" * 1500]))
     assert is_problem(chunked, 413, "2000 bytes")
     assert server.metric('crackseg_requests_rejected_total{reason="too-many-bytes"}') == 2
 
