@@ -13,6 +13,8 @@ from typing import Any
 
 from crackseg_local.errors import LocalClusterError
 
+_EPOCH = "1970-01-01T00:00:00Z"
+
 
 def write(target: Path, reference: str, layer: Path, config: dict[str, Any]) -> None:
     """Write an archive of one image with one layer; the file comes to its place whole or not at all.
@@ -22,7 +24,8 @@ def write(target: Path, reference: str, layer: Path, config: dict[str, Any]) -> 
     with layer.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     rootfs = {"type": "layers", "diff_ids": [f"sha256:{digest}"]}
-    encoded = json.dumps({**config, "rootfs": rootfs}).encode()
+    history = [{"created": _EPOCH, "created_by": "crackseg_local"}]
+    encoded = json.dumps({**config, "created": _EPOCH, "rootfs": rootfs, "history": history}).encode()
     name = f"{hashlib.sha256(encoded).hexdigest()}.json"
     manifest = json.dumps([{"Config": name, "RepoTags": [reference], "Layers": ["layer.tar"]}]).encode()
     target.parent.mkdir(parents=True, exist_ok=True)
