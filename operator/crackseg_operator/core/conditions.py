@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from crackseg_operator.api.names import Condition, Reason
+from crackseg_operator.api.names import Condition, Phase, Reason
 from crackseg_operator.api.spec import Spec
 from crackseg_operator.api.status import FailedRevision, RevisionStatus, Status, StatusCondition
 from crackseg_operator.core.findings import Finding, Patience
@@ -122,12 +122,12 @@ def _serving(status: Status, facts: Facts) -> Verdict:
 def _under_way(status: Status, candidate: RevisionStatus, facts: Facts) -> Verdict:
     """A candidate is under way, or the first version is being brought up."""
     counted = f"{candidate.ready_replicas} of {facts.spec.replicas} pods of version {candidate.version} are ready"
-    counted += f"; version {status.stable.version} serves." if status.stable else "."
+    counted += f"; version {status.stable.version} serves." if status.stable and status.stable.weight_percent else "."
     finding = facts.case.finding
     if finding is None:
-        reason = {Situation.WAITING: Reason.PENDING, Situation.SHIFTING: Reason.SHIFTING}.get(
-            facts.case.situation, Reason.STARTING
-        )
+        reason = Reason.PENDING if candidate.replicas == 0 else Reason.STARTING
+        if status.rollout and Phase(status.rollout.phase) is Phase.SHIFTING:
+            reason = Reason.SHIFTING
         return Verdict(ready=False, stuck=False, reason=reason, message=counted)
     stuck = facts.case.situation is Situation.HELD or facts.case.stuck
     stuck = stuck or (status.stable is None and _is_stuck(status, finding))

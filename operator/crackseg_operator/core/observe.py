@@ -29,18 +29,17 @@ _NODE_DISRUPTIONS = frozenset({"DeletionByTaintManager", "DeletionByPodGC", "Ter
 
 def observe(
     model: Raw,
-    children: Mapping[ChildKey, Raw] | Iterable[Raw],
+    children: Mapping[ChildKey, Raw],
     pods: Iterable[Raw],
     refusals: Mapping[ChildKey, Refusal] | None = None,
 ) -> Observed:
     """Everything known about one model.
 
-    `children` are raw objects, either by key or with their `kind` in them; those that another uid controls are left
-    out. `pods` are taken by label, whoever owns them: their ReplicaSets are not watched. The order does not matter.
+    Children that another uid controls are left out. Pods are taken by label, whoever owns them: their ReplicaSets are
+    not watched. The order of either does not matter.
     """
-    pairs = children.items() if isinstance(children, Mapping) else ((_key(child), child) for child in children)
     subject = _model(model)
-    own = {key: child for key, child in pairs if _controller_uid(child) == subject.uid}
+    own = {key: child for key, child in children.items() if _controller_uid(child) == subject.uid}
     return Observed(
         model=subject,
         deployments=tuple(
@@ -53,10 +52,6 @@ def observe(
         children=own,
         refusals=refusals or {},
     )
-
-
-def _key(child: Raw) -> ChildKey:
-    return ChildKey(child["kind"], child["metadata"]["name"])
 
 
 def _controller_uid(child: Raw) -> str:

@@ -112,7 +112,7 @@ def plan(observed: Observed, settings: Settings, now: float) -> Plan:
         prune=_prune(observed, world, shares),
         status=status,
         events=_events(before, status, turns),
-        requeue_after=_requeue(case, after, now),
+        requeue_after=_requeue(case, after, scene, shares, now),
         outcome=next((Outcome(turn.ended, turn.cause) for turn in reversed(turns) if turn.ended), None),
     )
 
@@ -236,7 +236,13 @@ def _events(before: Status, status: Mapping[str, Any], turns: Iterable[Turn]) ->
     return tuple(events)
 
 
-def _requeue(case: Case, after: Status, now: float) -> float | None:
+def _requeue(case: Case, after: Status, scene: Scene, shares: Shares, now: float) -> float | None:
+    """When to look again without being told: at once where the next step waits for nothing but our own writes."""
+    named = {one.revision for one in (after.stable, after.candidate) if one}
+    two = bool(scene.leftovers) or (scene.candidate is not None and scene.stable is not None)
+    cleared = bool(scene.leftovers) and (scene.on_record != named or bool(shares.retire))
+    if cleared or (two and shares.traffic != scene.traffic):
+        return 0.0
     until = case.until
     if until is None and after.rollout:
         until = to_seconds(after.rollout.deadline)
