@@ -8,7 +8,7 @@ import hashlib
 import json
 import string
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ class Cluster:
 
     def identity(self) -> str:
         """What was started and when: a cluster with another identity is not repaired but replaced."""
-        digest = hashlib.sha256(f"{machine.boot()} {self.bin.name}".encode())
+        kubernetes = programs.program_path("kube-apiserver").parent.name
+        digest = hashlib.sha256(f"{machine.boot()} {kubernetes}".encode())
         for module in ("addresses", "components", "network", "nodeconfig"):
             digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
         return digest.hexdigest()
@@ -85,8 +86,8 @@ def up() -> Cluster:
     machine.check()
     packages.ensure(packages.CLUSTER_PROGRAMS)
     cluster = Cluster(State(state_folder()), programs.ensure(programs.CLUSTER))
-    images = (systemimages.pause(), *systemimages.addons())
-    _together(image.ensure for image in images)
+    images = systemimages.addons()
+    _together(image.ensure for image in (systemimages.pause(), *images))
     with locked(cluster.state.root.parent / "cluster.lock", "brings the cluster up or down"):
         _clear_the_way(cluster)
         _start(cluster, images)
@@ -154,13 +155,15 @@ def _start(cluster: Cluster, images: Iterable[SystemImage]) -> None:
         node.configure(plane.authority)
     for process in plane.core():
         process.start()
-    by_node = ((node, images if node.node == NODES[0] else [systemimages.pause()]) for node in cluster.nodes)
-    _together([lambda: _start_api(cluster), *(_runtime(node, wanted) for node, wanted in by_node)])
-    for process in (plane.controller_manager, plane.scheduler):
-        process.start()
-    for node in cluster.nodes:
-        node.kubelet.start()
-        node.proxy.start()
+    with ThreadPoolExecutor() as pool:
+        api = pool.submit(_start_api, cluster)
+        runtimes = [pool.submit(_start_runtime, node) for node in cluster.nodes]
+        imported = pool.submit(_import, cluster.nodes[0], images, runtimes[0])
+        for started in (api, *runtimes):
+            started.result()
+        for process in cluster.processes():
+            process.start()
+        imported.result()
     _apply(cluster)
     _wait_until_ready(cluster)
 
@@ -174,14 +177,18 @@ def _start_api(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
 
 
-def _runtime(node: NodePrograms, images: Iterable[SystemImage]) -> Callable[[], None]:
-    def start() -> None:
-        node.start_containerd()
-        for image in images:
-            node.import_image(image.archive)
-        say(f"{node.node.name}: containerd runs and has the system's images")
+def _start_runtime(node: NodePrograms) -> None:
+    node.start_containerd()
+    node.import_image(systemimages.pause().archive)
+    say(f"{node.node.name}: containerd runs")
 
-    return start
+
+def _import(node: NodePrograms, images: Iterable[SystemImage], started: Future[None]) -> None:
+    """The system's pods run on one node, so only that one needs their images, and not before its kubelet starts."""
+    started.result()
+    for image in images:
+        node.import_image(image.archive)
+    say(f"{node.node.name} has the images of the system's pods")
 
 
 def node_objects() -> list[dict[str, Any]]:
