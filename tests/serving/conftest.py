@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.serving.models import DarkModel
 from tests.serving.process import ServerProcess
 
@@ -18,6 +17,12 @@ def dark_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model like the project's own, with metadata."""
     metadata = {"crackseg.name": "dark", "crackseg.version": "1.2.3", "crackseg.output.activation": "sigmoid"}
     return DarkModel(metadata=metadata).save(tmp_path_factory.mktemp("model") / "dark.onnx")
+
+
+@pytest.fixture(scope="session")
+def model(dark_model: Path) -> bytes:
+    """Its bytes."""
+    return dark_model.read_bytes()
 
 
 @pytest.fixture(scope="session")

@@ -36,9 +36,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def ask(
-    port: int, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
-) -> Answer:
+def ask(port: int, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None) -> Answer:
     """One request on a connection of its own."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
     try:
@@ -88,9 +86,7 @@ class ServerProcess:
         self._port = self._port or self._ports.get(timeout=DEADLINE)
         return self._port
 
-    def ask(
-        self, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    def ask(self, method: str, path: str, body: Body = None, headers: Mapping[str, str] | None = None) -> Answer:
         return ask(self.port, method, path, body, headers)
 
     def segment(self, body: Body, query: str = "", **headers: str) -> Answer:

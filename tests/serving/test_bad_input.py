@@ -6,7 +6,6 @@ import struct
 import zlib
 
 import pytest
-
 from tests.serving.conftest import Serve
 from tests.serving.pictures import cracked, encoded
 from tests.serving.process import Answer, ServerProcess
@@ -48,7 +47,9 @@ def is_problem(answer: Answer, status: int, word: str) -> bool:
         pytest.param(JPEG[: len(JPEG) // 2], {}, 422, "", id="half a JPEG"),
         pytest.param(GOOD[: len(GOOD) // 2], {}, 422, "", id="half a PNG"),
         pytest.param(huge_png(30_000, 30_000), {}, 413, "pixels", id="too many pixels"),
-        pytest.param(b"{}", {"Content-Type": "application/json"}, 415, "application/json", id="JSON where an image belongs"),
+        pytest.param(
+            b"{}", {"Content-Type": "application/json"}, 415, "application/json", id="JSON where an image belongs"
+        ),
         pytest.param(GOOD, {"Content-Encoding": "gzip"}, 415, "compressed", id="a compressed body"),
         pytest.param(
             b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--\r\n",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from tests.serving.pictures import cracked, encoded, mask_of, overlap
 from tests.serving.process import ServerProcess
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto
-
-from crackseg_serving.contract import Report
 from tests.serving.conftest import Serve
 from tests.serving.models import DarkModel
 from tests.serving.pictures import cracked, encoded
 from tests.serving.process import DEADLINE, Answer, ServerProcess
+
+from crackseg_serving.contract import Report
 
 pytestmark = pytest.mark.serving
 
@@ -114,10 +114,16 @@ def test_work_in_flight_is_finished_after_the_listener_is_closed(serve: Serve):
     [
         pytest.param(DarkModel(channels=5), ("channel", "5"), id="five channels"),
         pytest.param(DarkModel(dtype=TensorProto.INT32), ("FP32", "int32"), id="whole numbers in"),
-        pytest.param(DarkModel(metadata={"crackseg.input.range": "1..2"}), ("crackseg.input.range", "0..255"), id="bad metadata"),
-        pytest.param(DarkModel(metadata={"crackseg.input.std": "0,0,0"}), ("crackseg.input.std",), id="a deviation of nought"),
         pytest.param(
-            DarkModel(head="softmax", metadata={"crackseg.classes": "road,sky"}), ("crackseg.classes",), id="no class called crack"
+            DarkModel(metadata={"crackseg.input.range": "1..2"}), ("crackseg.input.range", "0..255"), id="bad metadata"
+        ),
+        pytest.param(
+            DarkModel(metadata={"crackseg.input.std": "0,0,0"}), ("crackseg.input.std",), id="a deviation of nought"
+        ),
+        pytest.param(
+            DarkModel(head="softmax", metadata={"crackseg.classes": "road,sky"}),
+            ("crackseg.classes",),
+            id="no class called crack",
         ),
     ],
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from onnx import TensorProto
-
 from tests.serving.conftest import Serve
 from tests.serving.models import DarkModel
 from tests.serving.pictures import cracked, encoded, mask_of, overlap
@@ -28,7 +27,9 @@ pytestmark = pytest.mark.serving
         pytest.param(DarkModel(dtype=TensorProto.UINT8, scale=255), id="bytes in"),
         pytest.param(DarkModel(scale=255, metadata={"crackseg.input.range": "0..255"}), id="a range of 0 to 255"),
         pytest.param(DarkModel(head="logits"), id="logits, told from their range"),
-        pytest.param(DarkModel(head="logits", metadata={"crackseg.output.activation": "none"}), id="logits, as metadata say"),
+        pytest.param(
+            DarkModel(head="logits", metadata={"crackseg.output.activation": "none"}), id="logits, as metadata say"
+        ),
         pytest.param(DarkModel(head="softmax"), id="softmax of background and crack"),
         pytest.param(DarkModel(head="flat"), id="a mask without a channel axis"),
         pytest.param(DarkModel(metadata={"crackseg.input.multiple": "48"}), id="sizes in multiples of 48"),

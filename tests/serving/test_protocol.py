@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from tests.serving.process import Answer, ServerProcess
 
 pytestmark = pytest.mark.serving

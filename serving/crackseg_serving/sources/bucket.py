@@ -5,6 +5,7 @@ Understands the variables that the AWS tools use. Without keys and without a wor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -39,14 +40,10 @@ def open_object(bucket: str, key: str, env: Mapping[str, str], timeout: float) -
     try:
         answer = obstore.get(_store(bucket, endpoint, env, timeout), key)
         yield Opened(answer.meta["size"], (memoryview(chunk) for chunk in answer.stream(min_chunk_size=CHUNK_BYTES)))
-    except NotFoundError:
-        raise ModelFailure("ModelNotFound", f"there is no {where}: check bucket, key and endpoint") from None
+    except (NotFoundError, FileNotFoundError) as error:  # the library raises Python's own for this one
+        raise _absence(str(error), where) from None
     except (PermissionDeniedError, UnauthenticatedError):
-        raise ModelFailure(
-            "ModelAccessDenied",
-            f"the store refuses to read {where}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret named by "
-            "spec.model.credentialsSecretName, and that they may read this object",
-        ) from None
+        raise _denial(where) from None
     except InvalidPathError as error:
         raise ModelFailure("ModelNotFound", f"{shown} is no key that a store can hold: {_first_line(error)}") from None
     except BaseError as error:
@@ -78,6 +75,24 @@ def _store(bucket: str, endpoint: str, env: Mapping[str, str], timeout: float) -
         },
         # One place counts attempts: the download.
         retry_config={"max_retries": 0, "retry_timeout": seconds},
+    )
+
+
+def _absence(answer: str, where: str) -> ModelFailure:
+    """What a 404 means: some stores answer an unknown key of access with it too."""
+    found = re.search(r"<Code>(\w+)</Code>", answer)
+    code = found.group(1) if found else "NoSuchKey"
+    if "User" in code or "AccessKey" in code:
+        return _denial(where)
+    what = "bucket of that name" if code == "NoSuchBucket" else "object of that key"
+    return ModelFailure("ModelNotFound", f"there is no {what}: {where}; check bucket, key and endpoint")
+
+
+def _denial(where: str) -> ModelFailure:
+    return ModelFailure(
+        "ModelAccessDenied",
+        f"the store refuses to read {where}: check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the Secret named by "
+        "spec.model.credentialsSecretName, and that they may read this object",
     )
 
 
