@@ -48,8 +48,9 @@ class App:
         """Connect, take in the whole cluster, then let the workers begin."""
         settings = self.settings
         self.kube = Kube(log_in, settings.watch_namespace)
+        self._lease_kube = Kube(log_in, None, connections=1)  # never behind a queue of other calls
         gate = self.leader = (
-            Leader(self.kube, settings.pod_namespace, settings.pod_name, _clock)
+            Leader(self._lease_kube, settings.pod_namespace, settings.pod_name, _clock)
             if settings.leader_election
             else AlwaysLeader()
         )
@@ -84,6 +85,7 @@ class App:
             await self.leader.release()
         await self.endpoints.stop()
         await self.kube.close()
+        await self._lease_kube.close()
 
     def see(self, kind: str, what: str | None, raw: Object) -> None:
         """One event of a watch."""
@@ -123,6 +125,7 @@ class App:
         while True:
             await asyncio.sleep(_RENEW_CREDENTIALS_EVERY)
             self.kube.renew()
+            self._lease_kube.renew()
 
     def _watch_opened(self, resource: Resource) -> None:
         self.resync.opened(resource)

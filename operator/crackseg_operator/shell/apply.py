@@ -152,18 +152,16 @@ class Applier:
 
     async def _apply(self, wanted: Object, precondition: Mapping[str, str], verb: str) -> Object:
         body = {**wanted, "metadata": {**wanted["metadata"], **precondition}}
-        timeout = self._gate.write_timeout()
         self._metrics.writes.labels(wanted["kind"], verb).inc()
-        live = await self._kube.apply(body, timeout=timeout)
+        live = await self._kube.apply(body, self._gate.write_timeout)
         self._store.put(wanted["kind"], live)
         return live
 
     async def _delete(self, namespace: str, child: ChildKey, live: Object) -> None:
-        timeout = self._gate.write_timeout()
         self._metrics.writes.labels(child.kind, "delete").inc()
         meta = live["metadata"]
         try:
-            await self._kube.delete(RESOURCES[child.kind], namespace, child.name, uid=meta["uid"], timeout=timeout)
+            await self._kube.delete(RESOURCES[child.kind], namespace, child.name, meta["uid"], self._gate.write_timeout)
         except ApiError as error:
             raise Retry(str(error), error.retry_after) from error
         self._store.remove(child.kind, namespace, child.name, int(meta["resourceVersion"]))

@@ -29,6 +29,10 @@ _PORT_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "Deployment": ("containerPort", "protocol"),
     "Service": ("port", "protocol"),
 }
+#: Maps that server-side apply replaces as a whole: one key more is not what we want.
+_WHOLE: Final = frozenset(
+    {"selector", "matchLabels", "podSelector", "namespaceSelector", "nodeSelector", "scaleTargetRef"}
+)
 #: Items of a list come without these.
 _NOT_IN_LISTS: Final = ("apiVersion", "kind")
 _DEFAULTS: Final[Mapping[str, str]] = {"protocol": "TCP"}
@@ -44,6 +48,9 @@ def _compare(live: Any, wanted: Any, path: str, kind: str) -> Iterator[tuple[str
     if live == wanted:
         return
     if isinstance(wanted, Mapping) and isinstance(live, Mapping):
+        if path.rpartition(".")[2] in _WHOLE and live.keys() - wanted.keys():
+            yield path, live
+            return
         for name, value in wanted.items():
             yield from _compare(live.get(name), value, f"{path}.{name}", kind)
     elif _is_list(wanted) and _is_list(live):

@@ -6,6 +6,7 @@ holds the work knows when to try again. Typed client models cost fourteen times 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ import aiohttp
 from crackseg_operator.api.names import FIELD_MANAGER, GROUP, KIND, LABEL_MANAGED_BY, MANAGED_BY, PLURAL, VERSION
 
 Object: TypeAlias = Mapping[str, Any]
+#: How long a write that starts now may take, in seconds; raises where this process may not write.
+Allowed: TypeAlias = Callable[[], float]
 
-#: Connections for short calls. One worker applies a model's children in parallel; more connections than the API
-#: server has cores only queue there.
+#: Short calls under way at the same time, each on a connection of its own. More would only queue in the API server.
 CONNECTIONS: Final = 16
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=30, sock_connect=5)
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -97,11 +99,12 @@ class Access:
 class Kube:
     """One connection pool to one API server."""
 
-    def __init__(self, login: Callable[[], Access], namespace: str | None) -> None:
+    def __init__(self, login: Callable[[], Access], namespace: str | None, *, connections: int = CONNECTIONS) -> None:
         self.namespace = namespace
         self._login = login
         self._access = login()
-        self._session = open_session(self._access, limit=CONNECTIONS)
+        self._session = open_session(self._access)
+        self._slots = asyncio.Semaphore(connections)
 
     async def close(self) -> None:
         """Close the pool."""
@@ -120,12 +123,24 @@ class Kube:
         *,
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - handed to the client
+        allowed: Allowed | None = None,
     ) -> dict[str, Any]:
         """One call; the answer's JSON. Raises ApiError for every refusal, broken connection and timeout."""
         url = f"{self._access.server}{path}" + (f"?{urlencode(query)}" if query else "")
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
-        limit = _TIMEOUT if timeout is None else aiohttp.ClientTimeout(total=timeout, sock_connect=5)
+        async with self._slots:  # before the clock starts, and before the right to write is looked at
+            limit = _TIMEOUT if allowed is None else aiohttp.ClientTimeout(total=allowed(), sock_connect=5)
+            return await self._send(method, url, data, headers, limit)
+
+    async def _send(
+        self,
+        method: HTTPMethod,
+        url: str,
+        data: bytes | None,
+        headers: Mapping[str, str] | None,
+        limit: aiohttp.ClientTimeout,
+    ) -> dict[str, Any]:
+        what = f"{method} {url.removeprefix(self._access.server).partition('?')[0]}"
         try:
             async with self._session.request(method, url, data=data, headers=headers, timeout=limit) as response:
                 raw = await response.read()
@@ -136,9 +151,9 @@ class Kube:
                     self.renew()
                 raise _refusal(response.status, raw, response.headers.get("Retry-After", ""))
         except TimeoutError as error:
-            raise ApiError(0, f"{method} {path}: no answer in time") from error
+            raise ApiError(0, f"{what}: no answer in time") from error
         except (aiohttp.ClientError, ValueError, RuntimeError) as error:
-            raise ApiError(0, f"{method} {path}: {str(error) or type(error).__name__}") from error
+            raise ApiError(0, f"{what}: {str(error) or type(error).__name__}") from error
 
     async def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
@@ -164,7 +179,7 @@ class Kube:
         headers = {"Accept": _METADATA_ONLY} if metadata else None
         return await self.call(HTTPMethod.GET, resource.path(self.namespace), query=query, headers=headers)
 
-    async def apply(self, wanted: Object, *, timeout: float) -> dict[str, Any]:  # noqa: ASYNC109
+    async def apply(self, wanted: Object, allowed: Allowed) -> dict[str, Any]:
         """Server-side apply of one child with every field in `wanted` ours; the live object after it."""
         meta = wanted["metadata"]
         path = RESOURCES[wanted["kind"]].path(meta["namespace"], meta["name"])
@@ -174,19 +189,19 @@ class Kube:
             wanted,
             query={"fieldManager": FIELD_MANAGER, "force": "true"},
             headers={"Content-Type": "application/apply-patch+yaml"},
-            timeout=timeout,
+            allowed=allowed,
         )
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str, timeout: float) -> None:  # noqa: ASYNC109
+    async def delete(self, resource: Resource, namespace: str, name: str, uid: str, allowed: Allowed) -> None:
         """Delete the object with this uid, its own children after it; none there is fine, another uid is 409."""
         body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
         try:
-            await self.call(HTTPMethod.DELETE, resource.path(namespace, name), body, timeout=timeout)
+            await self.call(HTTPMethod.DELETE, resource.path(namespace, name), body, allowed=allowed)
         except ApiError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
 
-    async def put_status(self, model: Object, status: Object, *, timeout: float) -> dict[str, Any]:  # noqa: ASYNC109
+    async def put_status(self, model: Object, status: Object, allowed: Allowed) -> dict[str, Any]:
         """Replace the whole status of the model as it was seen; 409 where it has changed since."""
         meta = model["metadata"]
         patch = [
@@ -199,16 +214,14 @@ class Kube:
             patch,
             query={"fieldManager": FIELD_MANAGER},
             headers={"Content-Type": "application/json-patch+json"},
-            timeout=timeout,
+            allowed=allowed,
         )
 
 
-def open_session(
-    access: Access, *, limit: int = 0, traces: list[aiohttp.TraceConfig] | None = None
-) -> aiohttp.ClientSession:
-    """A session with the credentials; `limit` connections at most, 0: no limit."""
+def open_session(access: Access, traces: list[aiohttp.TraceConfig] | None = None) -> aiohttp.ClientSession:
+    """A session with the credentials."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, ssl=access.tls, keepalive_timeout=75),
+        connector=aiohttp.TCPConnector(limit=0, ssl=access.tls, keepalive_timeout=75),
         # Compression costs the API server more time than a cluster's network saves.
         headers={
             "User-Agent": FIELD_MANAGER,

@@ -136,7 +136,7 @@ class Leader:
         method = HTTPMethod.POST if create else HTTPMethod.PUT
         path = LEASES.path(self._namespace, "" if create else NAME)
         try:
-            await self._kube.call(method, path, body, timeout=_RENEW_DEADLINE / 2)
+            await self._kube.call(method, path, body)
         except ApiError as error:
             if error.status == HTTPStatus.CONFLICT:
                 return False

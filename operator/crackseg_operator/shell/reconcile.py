@@ -104,10 +104,9 @@ class Reconciler:
         """Write the status if it says anything new, onto the very object that the plan was made for."""
         if decided.status == model.get("status", {}):
             return
-        timeout = self._gate.write_timeout()
         self._metrics.writes.labels(MODELS.kind, "status").inc()
         try:
-            self._store.put(MODELS.kind, await self._kube.put_status(model, decided.status, timeout=timeout))
+            self._store.put(MODELS.kind, await self._kube.put_status(model, decided.status, self._gate.write_timeout))
         except ApiError as error:
             if error.status == HTTPStatus.CONFLICT:
                 await self._read_again(model)

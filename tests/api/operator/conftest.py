@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.api.operator.cluster import Api, Operator, Space, install, running
 
 from crackseg_local.controlplane import ControlPlane
-from tests.api.operator.cluster import Api, Operator, Space, install, running
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,9 @@ The Deployment controller is real; only the pods have no node. A pod without a n
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Self
 
 from kubernetes.client.exceptions import ApiException
-
 from tests.api.operator.cluster import Space
 
 READY: dict[str, Any] = {"ready": True, "started": True, "restartCount": 0, "state": {"running": {}}}
@@ -30,7 +29,7 @@ class Kubelet(threading.Thread):
         self._ended = threading.Event()
         self._done: dict[str, bool] = {}
 
-    def __enter__(self) -> Kubelet:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -58,7 +57,12 @@ class Kubelet(threading.Thread):
             "phase": "Pending" if broken else "Running",
             "conditions": [{"type": kind, "status": value} for kind, value in conditions],
             "containerStatuses": [
-                {"name": container["name"], "image": container["image"], "imageID": "", **(PULL_FAILED if broken else READY)}
+                {
+                    "name": container["name"],
+                    "image": container["image"],
+                    "imageID": "",
+                    **(PULL_FAILED if broken else READY),
+                }
                 for container in containers
             ],
         }

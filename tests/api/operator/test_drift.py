@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.api.operator.cluster import CHILDREN, Operator, Space, running, uid, wait_for
 
 pytestmark = pytest.mark.api
@@ -40,7 +39,9 @@ ADDITIONS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def home(make_space: Callable[[], Space], kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+def home(
+    make_space: Callable[[], Space], kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Space]:
     """A namespace with a model and a running operator, shared by the tests of this file."""
     space = make_space()
     with running(Operator(kubeconfig, tmp_path_factory.mktemp("drift") / "operator.log", space.name)):

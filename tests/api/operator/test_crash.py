@@ -1,0 +1,90 @@
+"""The operator is killed before and after each of its writes, and every life ends in the same world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.api.operator.cluster import CHILDREN, Operator, Space, wait_for
+from tests.api.operator.kubelet import Kubelet
+from tests.api.operator.proxy import Proxy
+
+from crackseg_local.controlplane import ControlPlane
+
+pytestmark = [pytest.mark.api, pytest.mark.timeout(240)]
+
+
+@pytest.fixture
+def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Space):
+    """Run the scenario with the operator killed at its k-th write, each time anew, and start it again after it."""
+
+    def run(scenario: Callable[[], None], *, write: int, when: str) -> None:
+        with Proxy(plane.url, kubeconfig, tmp_path) as proxy:
+            operator = Operator(proxy.kubeconfig, tmp_path / "operator.log", space.name)
+
+            def kill(number: int) -> None:
+                if number == write:
+                    operator.kill()
+
+            setattr(proxy, "before" if when == "before the write arrives" else "after", kill)
+            try:
+                operator.start(wait=False)
+                scenario()
+                wait_for(lambda: operator.process and operator.process.poll() is not None, why="it was killed")
+                operator.start()
+                space.settled()
+                space.quiet()
+            finally:
+                operator.stop()
+
+    return run
+
+
+@pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
+@pytest.mark.parametrize("write", [1, 2, 4, 7, 8])
+def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, killed_at: Any, write: int, when: str):
+    killed_at(space.apply_model, write=write, when=when)
+    assert sorted(child["kind"] for child in space.children()) == sorted(CHILDREN)
+    assert space.condition("Ready")["reason"] == "Starting"
+    created = [write for write in space.writes() if write.code == 201]
+    assert len(created) == len(CHILDREN)  # none was made twice
+
+
+@pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
+@pytest.mark.parametrize("write", [1, 2, 3, 4, 5])
+def test_killed_in_mid_rollout_it_ends_with_the_new_version_alone(
+    space: Space, stopped: Operator, killed_at: Any, write: int, when: str
+):
+    with Kubelet(space):
+        stopped.start()
+        space.apply_model(version="1.0.0")
+        wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
+        space.quiet()
+        stopped.stop()
+        killed_at(lambda: space.apply_model(version="2.0.0"), write=write, when=when)
+        wait_for(lambda: space.status().get("stable", {}).get("version") == "2.0.0", seconds=60, why="2.0.0 serves")
+        space.quiet()
+        deployments = [child for child in space.children() if child["kind"] == "Deployment"]
+        versions = [deployment["metadata"]["labels"]["crackseg.io/model-version"] for deployment in deployments]
+        serving = [d for d in deployments if d["spec"]["replicas"]]
+        assert [d["metadata"]["labels"]["crackseg.io/model-version"] for d in serving] == ["2.0.0"], versions
+        assert "candidate" not in space.status()
+
+
+def test_a_version_that_fails_is_taken_back_once_even_if_the_operator_dies_on_the_way(
+    space: Space, stopped: Operator, killed_at: Any
+):
+    with Kubelet(space) as kubelet:
+        kubelet.broken.add("2.0.0")
+        stopped.start()
+        space.apply_model(version="1.0.0")
+        wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
+        space.quiet()
+        stopped.stop()
+        killed_at(lambda: space.apply_model(version="2.0.0"), write=3, when="before its answer is seen")
+        failed = wait_for(lambda: space.status().get("failedRevisions"), seconds=60, why="2.0.0 is in quarantine")
+        assert [(entry["version"], entry["reason"]) for entry in failed] == [("2.0.0", "ImagePullFailed")]
+        assert space.status()["stable"]["version"] == "1.0.0"
+        assert space.condition("Stalled")["status"] == "True"

@@ -1,0 +1,80 @@
+"""The operator as a process: settings, exit codes, endpoints, who leads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.api.operator.cluster import ROOT, Operator, Space, running, wait_for
+
+pytestmark = pytest.mark.api
+
+
+def test_a_bad_setting_ends_with_one_sentence_and_exit_code_2():
+    environment = {"PYTHONPATH": f"{ROOT / 'operator'}:{ROOT / 'serving'}", "METRICS_PORT": "many"}
+    command = [sys.executable, "-m", "crackseg_operator"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 2
+    assert ended.stderr.strip().startswith("crackseg-operator: METRICS_PORT is 'many', but must be a port number")
+    assert len(ended.stderr.strip().splitlines()) == 1
+
+
+def test_told_to_end_it_ends_at_once_and_well(space: Space, operator: Operator):
+    space.apply_model()
+    space.settled()
+    since = time.monotonic()
+    assert operator.stop() == 0
+    assert time.monotonic() - since < 5  # kopf waits five seconds for tasks that were left running
+
+
+def test_its_log_is_json_that_names_the_model_and_no_token(space: Space, operator: Operator, kubeconfig: Path):
+    import json
+
+    space.apply_model()
+    space.settled()
+    lines = [json.loads(line) for line in operator.log.read_text().splitlines()]
+    assert any(line.get("model") == "pavement" and line.get("namespace") == space.name for line in lines)
+    token = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
+    assert token not in operator.log.read_text()
+
+
+def test_its_metrics_count_writes_by_kind(space: Space, operator: Operator):
+    space.apply_model()
+    space.settled()
+    text = operator.ask("/metrics")
+    assert 'crackseg_operator_writes_total{kind="Deployment",verb="create"} 1.0' in text
+    assert "crackseg_operator_leader 1.0" in text
+    assert "crackseg_operator_models 1.0" in text
+
+
+@pytest.mark.timeout(120)
+def test_a_standby_takes_over_when_the_leader_ends_and_when_it_is_killed(
+    space: Space, kubeconfig: Path, tmp_path: Path
+):
+    def make(name: str) -> Operator:
+        environment = {"LEADER_ELECTION": "Enabled", "POD_NAME": name, "POD_NAMESPACE": "crackseg-system"}
+        return Operator(kubeconfig, tmp_path / f"{name}.log", space.name, environment)
+
+    leads = "crackseg_operator_leader 1.0"
+    first, second, third = make("first"), make("second"), make("third")
+    with running(first):
+        wait_for(lambda: leads in first.ask("/metrics"), seconds=40, why="the first leads")
+        with running(second):
+            space.apply_model()
+            space.settled()
+            assert leads not in second.ask("/metrics")
+            first.stop()
+            since = time.monotonic()
+            wait_for(lambda: leads in second.ask("/metrics"), why="the second leads")
+            assert time.monotonic() - since < 10  # a released Lease is not waited for
+            with running(third):
+                wait_for(third.ready)
+                before = space.quiet()
+                second.kill()
+                space.delete("Service", "pavement")
+                wait_for(lambda: space.get("Service", "pavement"), seconds=40, why="the third repairs")
+                again = [write for write in space.quiet()[len(before) :] if write.code == 201]
+                assert [write.resource for write in again] == ["services"]
