@@ -1,21 +1,13 @@
 """Who has which address and name: a pure plan that every other module reads.
 
-One private /16, cut into parts. The host is reached at `.0.1`, the Ingress at `.0.80`.
+One private /16, cut into parts. The host is reached at `.0.1`, the Ingress at `.0.80`. A machine can have several clusters
+side by side, told apart by CRACKSEG_CLUSTER_NUMBER: the tests of the local cluster leave the user's alone.
 """
 
+import os
 from dataclasses import dataclass
 
-NETWORK = "10.213.0.0/16"
-NODE_RANGE = "10.213.0.0/24"
-SERVICE_RANGE = "10.213.16.0/20"
-POD_RANGE = "10.213.64.0/18"
-HOST_ADDRESS = "10.213.0.1"
-INGRESS_ADDRESS = "10.213.0.80"
-API_ADDRESS_IN_CLUSTER = "10.213.16.1"
-DNS_ADDRESS = "10.213.16.10"
-API_PORT = 6443
-SWITCH_NAMESPACE = "crackseg-switch"
-HOST_LINK = "crackseg0"
+NUMBER_VARIABLE = "CRACKSEG_CLUSTER_NUMBER"
 
 
 @dataclass(frozen=True)
@@ -34,14 +26,44 @@ class Node:
         return f"to-{self.name}"
 
 
-NODES = tuple(
-    Node(
-        name=f"node-{number}",
-        namespace=f"crackseg-node-{number}",
-        address=f"10.213.0.{10 + number}",
-        pod_range=f"10.213.{63 + number}.0/24",
-        pod_gateway=f"10.213.{63 + number}.1",
+def cluster_number(text: str) -> int:
+    """The number of the cluster on this machine, 0 to 40; 0 when nothing is said."""
+    number = int(text) if text.isdecimal() else 0
+    return number if number <= 40 else 0
+
+
+def cluster_name(number: int) -> str:
+    """The word that begins the names of everything that a cluster makes on the machine."""
+    return f"crackseg{number or ''}"
+
+
+def plan_nodes(name: str, prefix: str) -> tuple[Node, ...]:
+    """The two nodes of a cluster whose addresses begin with `prefix`."""
+    return tuple(
+        Node(
+            name=f"node-{number}",
+            namespace=f"{name}-node-{number}",
+            address=f"{prefix}.0.{10 + number}",
+            pod_range=f"{prefix}.{63 + number}.0/24",
+            pod_gateway=f"{prefix}.{63 + number}.1",
+        )
+        for number in (1, 2)
     )
-    for number in (1, 2)
-)
+
+
+NUMBER = cluster_number(os.environ.get(NUMBER_VARIABLE, ""))
+NAME = cluster_name(NUMBER)
+_PREFIX = f"10.{213 + NUMBER}"
+NETWORK = f"{_PREFIX}.0.0/16"
+NODE_RANGE = f"{_PREFIX}.0.0/24"
+SERVICE_RANGE = f"{_PREFIX}.16.0/20"
+POD_RANGE = f"{_PREFIX}.64.0/18"
+HOST_ADDRESS = f"{_PREFIX}.0.1"
+INGRESS_ADDRESS = f"{_PREFIX}.0.80"
+API_ADDRESS_IN_CLUSTER = f"{_PREFIX}.16.1"
+DNS_ADDRESS = f"{_PREFIX}.16.10"
+API_PORT = 6443
+SWITCH_NAMESPACE = f"{NAME}-switch"
+HOST_LINK = f"crackseg{NUMBER}"
+NODES = plan_nodes(NAME, _PREFIX)
 NAMESPACES = (SWITCH_NAMESPACE, *(node.namespace for node in NODES))

@@ -6,9 +6,9 @@ Used by `node` (start) and `teardown` (down). It makes and removes folders below
 import contextlib
 from pathlib import Path
 
+from crackseg_local import addresses
 from crackseg_local.addresses import NODES
 
-ROOT = "crackseg"
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
@@ -24,13 +24,13 @@ def hierarchies(mounts: str) -> list[Path]:
 
 def node_path(node: str) -> str:
     """A node's folder, as the kubelet's `cgroupRoot` names it."""
-    return f"/{ROOT}/{node}"
+    return f"/{addresses.NAME}/{node}"
 
 
 def create() -> None:
     """Make the nodes' folders in every hierarchy; a cpuset starts empty and gets its parent's processors first."""
     for hierarchy in _mounted():
-        for folder in (hierarchy / ROOT, *(hierarchy / ROOT / node.name for node in NODES)):
+        for folder in (hierarchy / addresses.NAME, *(hierarchy / addresses.NAME / node.name for node in NODES)):
             folder.mkdir(exist_ok=True)
             for name in ("cpuset.cpus", "cpuset.mems"):
                 target = folder / name
@@ -70,4 +70,4 @@ def _mounted() -> list[Path]:
 
 
 def _roots() -> list[Path]:
-    return [hierarchy / ROOT for hierarchy in _mounted() if (hierarchy / ROOT).is_dir()]
+    return [hierarchy / addresses.NAME for hierarchy in _mounted() if (hierarchy / addresses.NAME).is_dir()]

@@ -77,7 +77,7 @@ def _check_addresses_free() -> None:
     if taken:
         raise LocalClusterError(
             f"The local cluster needs the addresses {addresses.NETWORK}, and this machine uses them for "
-            f"{', '.join(taken)}. Change {Path(addresses.__file__).name}, or use CLUSTER=kind or CLUSTER=existing."
+            f"{', '.join(taken)}. Choose others with {addresses.NUMBER_VARIABLE}=N: the addresses are then 10.(213+N).0.0/16."
         )
 
 

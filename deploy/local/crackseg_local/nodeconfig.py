@@ -12,7 +12,6 @@ from crackseg_local.addresses import Node
 from crackseg_local.paths import NodeFolder
 
 PAUSE_IMAGE = "crackseg.local/pause:local"
-CNI_NETWORK = "crackseg"
 CNI_PLUGINS = "/usr/lib/cni"
 PROXY_HEALTH_PORT = 10256
 
@@ -72,7 +71,7 @@ def pod_network(node: Node, folder: NodeFolder) -> str:
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    return json.dumps({"cniVersion": "1.0.0", "name": CNI_NETWORK, "plugins": [bridge, portmap]}, indent=1)
+    return json.dumps({"cniVersion": "1.0.0", "name": addresses.NAME, "plugins": [bridge, portmap]}, indent=1)
 
 
 def kubelet(node: Node, folder: NodeFolder, authority: Path, resolv_conf: Path) -> str:

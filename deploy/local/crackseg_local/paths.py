@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from crackseg_local import addresses
+
 
 def cache_folder() -> Path:
     """The folder of what costs time to make again: programs, base images, downloaded wheels."""
@@ -15,7 +17,7 @@ def cache_folder() -> Path:
 
 def state_folder() -> Path:
     """The folder of the running cluster; `down` removes it whole."""
-    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "crackseg" / "cluster"
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / addresses.NAME / "cluster"
 
 
 def source_folder() -> Path:

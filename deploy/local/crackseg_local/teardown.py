@@ -10,7 +10,7 @@ import signal
 import time
 from pathlib import Path
 
-from crackseg_local import cgroups, network, nodeconfig, processes
+from crackseg_local import addresses, cgroups, network, processes
 from crackseg_local.command import run, succeeds
 from crackseg_local.errors import LocalClusterError
 from crackseg_local.paths import State
@@ -116,8 +116,11 @@ def _remove_strays(state: State, shim_sockets: list[Path]) -> None:
     for socket in shim_sockets:
         if socket.is_relative_to("/run/containerd/s"):
             socket.unlink(missing_ok=True)
-    for result in Path("/var/lib/cni/results").glob(f"{nodeconfig.CNI_NETWORK}-*"):
-        result.unlink(missing_ok=True)
+    results = Path("/var/lib/cni/results")
+    for result in list(results.glob(f"{addresses.NAME}-*-eth0")):
+        sandbox = result.name.removeprefix(f"{addresses.NAME}-").removesuffix("-eth0")
+        for file in results.glob(f"*-{sandbox}-*"):
+            file.unlink(missing_ok=True)
     for link in Path("/var/log/containers").glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(state.root):
             link.unlink()
