@@ -4,6 +4,7 @@ Called by the `render` and `train` commands. The layout is that of a folder of p
 """
 
 import json
+import multiprocessing
 import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -32,7 +33,11 @@ def write_all(order: Order, out: Path, workers: int = 1) -> Iterator[Path]:
     for sub in ("images", "masks", "truth"):
         (out / sub).mkdir(parents=True, exist_ok=True)
     seeds = range(order.seed, order.seed + order.count)
-    with ProcessPoolExecutor(workers, initializer=partial(cv2.setNumThreads, 1)) as pool:
+    if workers == 1:
+        yield from map(partial(write, order, out), seeds)
+        return
+    fresh = multiprocessing.get_context("spawn")  # a fork would copy the threads' locks of OpenCV and torch
+    with ProcessPoolExecutor(workers, fresh, initializer=partial(cv2.setNumThreads, 1)) as pool:
         yield from pool.map(partial(write, order, out), seeds, chunksize=1)
 
 

@@ -49,7 +49,8 @@ class Crops(IterableDataset[tuple[Tensor, Tensor]]):
             picture, mask = self._crop(rng)
             if rng.random() < 0.15:
                 picture, mask = mix(rng, (picture, mask), self._crop(rng))
-            picture = recolour(rng, picture)
+            if rng.random() < 0.8:
+                picture = recolour(rng, picture)
             yield tensor(picture), torch.from_numpy((mask > 0).astype(np.float32))[None]
 
     def _crop(self, rng: np.random.Generator) -> Example:

@@ -33,11 +33,10 @@ class Figures:
     length: float
     mean_width: float
     maximum_width: float
-    area: float
 
 
 def figures(branches: list[Branch], size: Size) -> Figures:
-    """Exact sums over the segments whose middle lies inside the frame; overlaps of branches are counted once each."""
+    """Exact sums over the segments whose middle lies inside the frame; what branches share is counted for each of them."""
     lengths, widths = [np.zeros(0)], [np.zeros(0)]
     for branch in branches:
         middle = (branch.points[1:] + branch.points[:-1]) / 2
@@ -46,26 +45,30 @@ def figures(branches: list[Branch], size: Size) -> Figures:
         lengths.append(np.linalg.norm(np.diff(branch.points, axis=0), axis=1)[inside])
         widths.append(((width[1:] + width[:-1]) / 2)[inside])
     length, width = np.concatenate(lengths), np.concatenate(widths)
-    total, area = float(length.sum()), float((length * width).sum())
-    return Figures(total, area / total if total else 0.0, float(width.max(initial=0.0)), area)
+    total = float(length.sum())
+    mean = float((length * width).sum()) / total if total else 0.0
+    return Figures(total, mean, float(width.max(initial=0.0)))
 
 
 def coverage(branches: list[Branch], size: Size) -> Field:
     """How much of each pixel is crack, 0..1 [H, W]."""
     fine = np.zeros((size[0] * _SUBPIXELS, size[1] * _SUBPIXELS), np.uint8)
     for branch in branches:
-        for quad in _quads(branch) * _SUBPIXELS - 0.5:
+        for quad in _quads(branch, rim=0.5 / _SUBPIXELS) * _SUBPIXELS - 0.5:
             cv2.fillConvexPoly(fine, np.round(quad * 16).astype(np.int32), 255, cv2.LINE_8, 4)
     small = cv2.resize(fine, (size[1], size[0]), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32) / 255
 
 
-def _quads(branch: Branch) -> NDArray[np.float64]:
-    """The area between the edges as quadrilaterals [n - 1, 4, 2]."""
+def _quads(branch: Branch, rim: float) -> NDArray[np.float64]:
+    """The area between the edges as quadrilaterals [n - 1, 4, 2], less the `rim` that drawing adds to each side."""
     direction = np.gradient(branch.points, axis=0)
     direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-9)
     normal = np.stack([-direction[:, 1], direction[:, 0]], 1)
-    one, other = branch.points + normal * branch.left[:, None], branch.points - normal * branch.right[:, None]
+    one, other = (
+        branch.points + normal * (branch.left - rim)[:, None],
+        branch.points - normal * (branch.right - rim)[:, None],
+    )
     return np.stack([one[:-1], one[1:], other[1:], other[:-1]], 1)
 
 
@@ -103,11 +106,11 @@ def course(rng: np.random.Generator, start: Field, end: Field, style: Style) -> 
     jag *= np.sin(np.pi * along) ** 0.25
     points = start + along[:, None] * (end - start) + (sway + jag)[:, None] * normal
     points = points + chord * (rough(rng, count, 0.8) * min(style.grain * 0.2, length * 0.02))[:, None]
-    swell = np.exp(0.35 * rough(rng, count, 1.0))
+    swell = np.exp(0.35 * np.clip(rough(rng, count, 1.0), -2, 2))
     ends = 1 - style.taper * (np.abs(2 * along - 1) ** rng.uniform(2, 8))
     half = style.width * swell * np.clip(ends, 0.05, 1) / 2
-    left = half * np.exp(style.raggedness * rough(rng, count, 0.45))
-    right = half * np.exp(style.raggedness * rough(rng, count, 0.45))
+    left = half * np.exp(style.raggedness * np.clip(rough(rng, count, 0.45), -2.5, 2.5))
+    right = half * np.exp(style.raggedness * np.clip(rough(rng, count, 0.45), -2.5, 2.5))
     thin = np.maximum(FINEST / np.maximum(left + right, 1e-9), 1.0)
     return Branch(points, left * thin, right * thin)
 

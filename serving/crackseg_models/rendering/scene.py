@@ -17,7 +17,7 @@ from crackseg_models.rendering.surface import Surface, asphalt, concrete
 
 @dataclass(frozen=True)
 class Rendered:
-    """`picture` [H, W, 3] RGB, `mask` [H, W] 0 or 255, and what is known about the cracks."""
+    """`picture` [H, W, 3] RGB, `mask` [H, W] 0 or 255, and what is known about the cracks; `area` in pixels."""
 
     picture: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -25,11 +25,12 @@ class Rendered:
     surface: str
     pattern: str
     figures: Figures
+    area: float
 
     def truth(self) -> dict[str, object]:
         """The truth as it is written beside the picture (pixels)."""
         height, width = self.mask.shape
-        exact = {key: round(value, 3) for key, value in asdict(self.figures).items()}
+        exact = {key: round(value, 3) for key, value in (asdict(self.figures) | {"area": self.area}).items()}
         return {
             "seed": self.seed,
             "width": width,
@@ -57,7 +58,9 @@ def render(seed: int, size: Size = (512, 512)) -> Rendered:
         colour = _engrave(rng, colour, cover, light, ground.grain)
     mask = np.where(cover >= 0.5, 255, 0).astype(np.uint8)
     colour = _light(rng, colour, cover)
-    return Rendered(camera.photograph(rng, colour), mask, seed, ground.kind, pattern, figures(branches, size))
+    return Rendered(
+        camera.photograph(rng, colour), mask, seed, ground.kind, pattern, figures(branches, size), float(cover.sum())
+    )
 
 
 def _ground(rng: np.random.Generator, size: Size, light: float) -> Surface:
@@ -126,7 +129,22 @@ def _engrave(rng: np.random.Generator, colour: Field, cover: Field, light: float
     moved = cv2.warpAffine(cover, shift, size[::-1])
     lip = np.clip(moved - cover, 0, 1) * rng.uniform(0, 0.25)
     halo = np.clip(soft(cover, grain * 0.4 + 1) - cover, 0, 1) * rng.uniform(-0.15, 0.35)
-    return np.asarray(np.clip(colour * (1 + lip[..., None] - halo[..., None]), 0.005, 1.4), np.float32)
+    return _visible(np.clip(colour * (1 + lip[..., None] - halo[..., None]), 0.005, 1.4), cover)
+
+
+def _visible(colour: Field, cover: Field) -> Field:
+    """Deepen a crack that nobody could see beside the stones: what cannot be seen must not be in the truth."""
+    inside = cover > 0.5
+    near = cv2.dilate(inside.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
+    around = near & (cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
+    if not inside.any() or not around.any():
+        return colour
+    tone = soft(colour.mean(2), 1.5)
+    width = 2 * float(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)[inside].mean())
+    wanted = (1 + 2 / width**0.5) * float(tone[around].std())
+    lacking = wanted - (float(tone[around].mean()) - float(tone[inside].mean()))
+    keep = float(np.clip(1 - lacking / max(float(tone[inside].mean()), 1e-3), 0.15, 1))
+    return np.asarray(colour * (1 - (1 - keep) * soft(cover, 0.35)[..., None]), np.float32)
 
 
 def _light(rng: np.random.Generator, colour: Field, cover: Field) -> Field:

@@ -23,7 +23,7 @@ def asphalt(rng: np.random.Generator, size: Size, light: float, grain: float) ->
     """Asphalt whose stones are about `grain` pixels wide, lit from the direction `light` (radians)."""
     drawn = max(grain, 5.0)
     shrink = drawn / grain
-    side = int(TILE * max(1.0, min(shrink, 2.0)))
+    side = int(np.clip(max(size), 96, TILE) * max(1.0, min(shrink, 2.0)))
     colour, height = _stones(rng, side, drawn)
     relief = _relief(height, light, drawn)
     strength = rng.uniform(0.25, 1.1)
