@@ -1,0 +1,47 @@
+"""Everything between the photograph and the model, and between the model and the answer: arrays in, arrays out.
+
+Used by the engine, the gate and the page. Pure and synchronous: no model runtime, no HTTP, no settings. Images are RGB
+`uint8 [H, W, 3]`, masks `uint8 [H, W]` with 255 for crack, probabilities on a picture `uint8 [H, W]` with 255 for one.
+"""
+
+from crackseg_serving.imaging.decode import DecodedImage, DecodeLimits, decode
+from crackseg_serving.imaging.errors import ImageError, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedImage
+from crackseg_serving.imaging.headers import ImageFacts, read_facts
+from crackseg_serving.imaging.measure import measure
+from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, Severity
+from crackseg_serving.imaging.render import mask_png, overlay, overlay_png, probability_png
+from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
+from crackseg_serving.imaging.threshold import threshold
+from crackseg_serving.imaging.tiles import Stitcher, Tile, TilePlan, plan_tiles
+
+__all__ = [
+    "BoundingBox",
+    "Crack",
+    "DecodeLimits",
+    "DecodedImage",
+    "ImageError",
+    "ImageFacts",
+    "InputFormat",
+    "Measurements",
+    "NotAnImage",
+    "OutputFormat",
+    "Polygon",
+    "Severity",
+    "Stitcher",
+    "Tile",
+    "TilePlan",
+    "TooManyPixels",
+    "TruncatedImage",
+    "UnsupportedImage",
+    "decode",
+    "mask_png",
+    "measure",
+    "overlay",
+    "overlay_png",
+    "plan_tiles",
+    "probability_png",
+    "read_facts",
+    "threshold",
+    "to_probabilities",
+    "to_tensor",
+]

@@ -1,0 +1,68 @@
+"""Turn the bytes of a picture into pixels, upright and in RGB.
+
+Called by the engine in a worker thread. The header is read first (`headers`): its size decides whether any pixel is
+decoded at all. OpenCV decodes; nothing but an `ImageError` comes out of here for bad input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crackseg_serving.imaging.errors import TooManyPixels, TruncatedImage
+from crackseg_serving.imaging.headers import ImageFacts, read_facts
+
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    """How large a picture may be; 50 megapixels are 150 MB of pixels."""
+
+    max_pixels: int = 50_000_000
+    max_side: int = 65_500
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """A picture ready for the model."""
+
+    pixels: Image  # [H, W, 3], RGB, C-contiguous, upright
+    facts: ImageFacts
+
+
+_DEFAULT_LIMITS = DecodeLimits()
+
+
+def decode(data: bytes | bytearray | memoryview, limits: DecodeLimits = _DEFAULT_LIMITS) -> DecodedImage:
+    """Decode JPEG, PNG, TIFF, WebP or BMP to RGB with 8 bits.
+
+    16-bit samples are scaled, grey becomes three equal channels, CMYK is converted, alpha is dropped, the EXIF
+    orientation is applied. Raises NotAnImage, UnsupportedImage, TruncatedImage or TooManyPixels.
+    """
+    facts = read_facts(data)
+    if facts.width * facts.height > limits.max_pixels or max(facts.width, facts.height) > limits.max_side:
+        raise TooManyPixels(facts.width, facts.height, limits.max_pixels, limits.max_side)
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise _damaged(facts) from error
+    if pixels is None:
+        raise _damaged(facts)
+    return DecodedImage(_upright(pixels, facts.orientation), facts)
+
+
+def _damaged(facts: ImageFacts) -> TruncatedImage:
+    return TruncatedImage(f"The {facts.format} file is damaged or ends early; its pixels cannot be decoded.")
+
+
+def _upright(pixels: Image, orientation: int) -> Image:
+    """Turn and mirror as EXIF says: 2 to 4 keep the sides, 5 to 8 swap them."""
+    if orientation >= 5:
+        pixels = cv2.transpose(pixels)
+    flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)
+    return pixels if flip is None else cv2.flip(pixels, flip)

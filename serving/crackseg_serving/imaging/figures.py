@@ -1,0 +1,99 @@
+"""The figures of all cracks of a window at once: lengths, widths, directions, branches.
+
+Called by `measure`, which turns them into records. docs/measurement.md explains how each is found and how exact it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crackseg_serving.imaging.centreline import CentreLine, trace
+from crackseg_serving.imaging.tips import find_tips
+from crackseg_serving.imaging.window import Window
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Per label (0 is unused) the measured figures of all cracks."""
+
+    lengths: Floats
+    mean_widths: Floats
+    maximum_widths: Floats
+    directions: Floats  # degrees, NaN where there is none
+    branches: NDArray[np.int64]
+
+
+def figures_of(window: Window) -> Figures:
+    """Measure the cracks of a window."""
+    line = trace(window.frame.copy(), window.pixels, window.half_widths)
+    crack_of = window.labels.reshape(-1)[line.pixels]
+    tips = find_tips(line, window.frame, window.half_widths, window.outside)
+    node_lengths = line.node_lengths()
+    node_lengths[tips.nodes] += tips.extensions
+    lengths = np.maximum(np.bincount(crack_of, node_lengths, window.count), 0.0)
+    free = tips.nodes[~tips.leaves]
+    means = _mean_widths(window.areas, lengths, np.bincount(crack_of[free], minlength=window.count))
+    node_lengths[free] += np.pi / 8 * means[crack_of[free]]  # a half disc is as much area as this much of the line
+    maxima = _maximum_widths(window, line, crack_of, node_lengths, means)
+    return Figures(lengths, means, maxima, _directions(line, crack_of, window.count), _branches(line, crack_of, window))
+
+
+def _mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:
+    """The width `w` of lines of these lengths with a half disc at each free end: area = length w + ends pi w^2 / 8."""
+    ends = np.where((free_ends == 0) & (lengths * lengths < areas), 2, free_ends)  # a blob is a disc
+    caps = ends * (np.pi / 8)
+    root = np.sqrt(lengths * lengths + 4 * caps * areas)
+    widths: Floats = 2 * areas / np.maximum(lengths + root, 1e-9)
+    return widths
+
+
+def _maximum_widths(window: Window, line: CentreLine, crack_of: Labels, node_lengths: Floats, means: Floats) -> Floats:
+    """The largest width along each crack: covered area over centre line within a box that moves along the line.
+
+    `node_lengths`: of centre line that each node stands for. A box takes in the crack's whole width and six pixels more, for
+    nine in ten nodes; where a crack is wider than its box the distance to its edge tells.
+    """
+    halves = window.half_widths.reshape(-1)[line.pixels].astype(np.float64)
+    side = 2 * int(np.ceil(np.percentile(halves, 90))) + 7
+    along = np.zeros(window.frame.shape, np.float32)
+    along.reshape(-1)[line.pixels] = node_lengths
+    whole_lengths = np.bincount(crack_of, node_lengths, window.count)
+    size, no_border = (side, side), cv2.BORDER_CONSTANT
+    area = cv2.boxFilter(window.covered, cv2.CV_32F, size, normalize=False, borderType=no_border).reshape(-1)[
+        line.pixels
+    ]
+    length = cv2.boxFilter(along, cv2.CV_32F, size, normalize=False, borderType=no_border).reshape(-1)[line.pixels]
+    widths = np.where(2 * halves + 4 > side, 2 * halves - 0.5, area / 255 / np.maximum(length, 1.0))
+    largest = means.copy()
+    np.maximum.at(largest, crack_of, widths)
+    return np.where(whole_lengths * whole_lengths < window.areas, means, largest)  # a blob has but one width
+
+
+def _directions(line: CentreLine, crack_of: Labels, count: int) -> Floats:
+    """The principal axis of each centre line, in degrees from the rows, anticlockwise as one sees it, 0 <= a < 180."""
+    nodes = np.maximum(np.bincount(crack_of, minlength=count), 1)
+    middle_x = np.bincount(crack_of, line.positions.real, count) / nodes
+    middle_y = np.bincount(crack_of, line.positions.imag, count) / nodes
+    arms = line.positions - (middle_x + 1j * middle_y)[crack_of]
+    turned = arms * arms  # the double angle: both ways along a line agree
+    axis = np.bincount(crack_of, turned.real, count) + 1j * np.bincount(crack_of, turned.imag, count)
+    degrees: Floats = np.degrees(-0.5 * np.angle(axis)) % 180.0
+    return np.where(np.abs(axis) > 1e-6, degrees, np.nan)
+
+
+def _branches(line: CentreLine, crack_of: Labels, window: Window) -> NDArray[np.int64]:
+    """The stretches between ends and junctions of each crack; junctions that touch are one. At least 1."""
+    degree = line.degree.astype(np.int64)
+    knots = degree != 2
+    knotted = knots[line.links[0]] & knots[line.links[1]] & (degree[line.links].min(axis=0) > 2)
+    stops = np.bincount(crack_of[knots], degree[knots], window.count).astype(np.int64)
+    inner = np.bincount(crack_of[line.links[0][knotted]], minlength=window.count)
+    branches: NDArray[np.int64] = np.maximum((stops - 2 * inner) // 2, 1)
+    return branches

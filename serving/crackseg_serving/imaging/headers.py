@@ -1,0 +1,182 @@
+"""Read a picture's kind, size and orientation from its first bytes, and see whether its last ones are there.
+
+Called by `decode`, before any pixel is: OpenCV has no way to ask for the size alone, and it takes a file that ends early
+without a word in some of its versions. Every reader walks the file's own structure by steps of at least one byte, so
+that no input makes it hang. Why not a library: docs/decisions (image headers).
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from crackseg_serving.imaging.errors import ImageError, NotAnImage, TruncatedImage, UnsupportedImage
+from crackseg_serving.imaging.tiff import read_orientation, read_tiff
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a picture's header says."""
+
+    format: str  # JPEG | PNG | TIFF | WebP | BMP
+    width: int  # as stored, before the orientation is applied
+    height: int
+    orientation: int = 1  # EXIF's 1..8
+
+
+_REFUSED: Final = (
+    (re.compile(rb"GIF8[79]a"), "GIF"),
+    (re.compile(rb"....ftyp(hei[cxms]|mif1|msf1)", re.DOTALL), "HEIC"),
+    (re.compile(rb"....ftypavi[fs]", re.DOTALL), "AVIF"),
+    (re.compile(rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51"), "JPEG 2000"),
+    (re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "), "JPEG XL"),
+    (re.compile(rb"%PDF-"), "PDF"),
+    (re.compile(rb"\s*(<\?xml|<svg)"), "SVG"),
+    (re.compile(rb"P[1-7]\s"), "PNM"),
+    (re.compile(rb"8BPS"), "Photoshop"),
+    (re.compile(rb"PK\x03\x04"), "ZIP archive"),
+    (re.compile(rb"\x76\x2f\x31\x01"), "OpenEXR"),
+)
+
+
+def read_facts(data: bytes | bytearray | memoryview) -> ImageFacts:
+    """The kind, size and orientation of a picture, without decoding it.
+
+    Raises NotAnImage, UnsupportedImage or TruncatedImage.
+    """
+    head = bytes(data[:64])
+    for magic, reader in _READERS:
+        if magic.match(head):
+            return _read(reader, data)
+    for magic, name in _REFUSED:
+        if magic.match(head):
+            raise UnsupportedImage(f"This is {name}; send JPEG, PNG, TIFF, WebP or BMP.")
+    if not head:
+        raise NotAnImage("The body is empty; send an image file: JPEG, PNG, TIFF, WebP or BMP.")
+    raise NotAnImage("The bytes are not an image; send a file of JPEG, PNG, TIFF, WebP or BMP.")
+
+
+def _read(reader: Callable[[bytes], ImageFacts], data: bytes | bytearray | memoryview) -> ImageFacts:
+    try:
+        facts = reader(data if isinstance(data, bytes) else bytes(data))
+    except (struct.error, IndexError) as error:
+        raise TruncatedImage("The image file ends before its header does; send the whole file.") from error
+    except ImageError:
+        raise
+    if facts.width < 1 or facts.height < 1:
+        raise TruncatedImage("The image's header gives no size; the file is damaged.")
+    return facts
+
+
+def _ends_early(kind: str) -> TruncatedImage:
+    return TruncatedImage(f"The {kind} file ends before the image does; send the whole file.")
+
+
+#: In the compressed part of a JPEG, 0xff before 0x00 or a restart marker belongs to the data, and 0xff may be repeated.
+_JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+_JPEG_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
+
+
+def _read_jpeg(data: bytes) -> ImageFacts:
+    """Walk all segments and scans to the end marker (thumbnails inside segments are stepped over)."""
+    at, width, height, orientation, scans = 2, 0, 0, 1, 0
+    while True:
+        found = _JPEG_MARKER.search(data, at)
+        if found is None:
+            raise _ends_early("JPEG")
+        marker, at = found[1][0], found.end()
+        if marker == _JPEG_END and scans:
+            return ImageFacts("JPEG", width, height, orientation)
+        if marker in (0x01, 0xD8, _JPEG_END):
+            continue  # markers without a length
+        length = struct.unpack_from(">H", data, at)[0]
+        if marker in _JPEG_SIZES and not width:
+            height, width = struct.unpack_from(">HH", data, at + 3)
+        elif marker == _JPEG_EXIF and data[at + 2 : at + 8] == b"Exif\0\0":
+            orientation = read_orientation(data[at + 8 : at + length])
+        elif marker == _JPEG_START_OF_SCAN:
+            scans += 1
+        at += max(length, 2)
+
+
+def _read_png(data: bytes) -> ImageFacts:
+    if data[12:16] != b"IHDR":
+        raise TruncatedImage("The PNG file has no header chunk; it is damaged.")
+    width, height = struct.unpack_from(">II", data, 16)
+    orientation, at = 1, 8
+    while True:
+        if at + 12 > len(data):
+            raise _ends_early("PNG")
+        length, kind = struct.unpack_from(">I4s", data, at)
+        if at + 12 + length > len(data):
+            raise _ends_early("PNG")
+        if kind == b"eXIf":
+            orientation = read_orientation(data[at + 8 : at + 8 + length])
+        if kind == b"IEND":
+            return ImageFacts("PNG", width, height, orientation)
+        at += 12 + length
+
+
+def _read_webp(data: bytes) -> ImageFacts:
+    size = struct.unpack_from("<I", data, 4)[0] + 8
+    if size > len(data) + 1:  # the padding byte of the last chunk may be missing
+        raise _ends_early("WebP")
+    kind, body = data[12:16], 20
+    if kind == b"VP8 ":
+        if data[body + 3 : body + 6] != b"\x9d\x01\x2a":
+            raise TruncatedImage("The WebP file has no frame; it is damaged.")
+        width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, body + 6))
+        return ImageFacts("WebP", width, height)
+    if kind == b"VP8L":
+        bits = struct.unpack_from("<I", data, body + 1)[0]
+        return ImageFacts("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    if kind != b"VP8X":
+        raise TruncatedImage("The WebP file has no image chunk; it is damaged.")
+    if data[body] & 0x02:
+        raise UnsupportedImage("This is an animated WebP; send a single picture.")
+    width = int.from_bytes(data[body + 4 : body + 7], "little") + 1
+    height = int.from_bytes(data[body + 7 : body + 10], "little") + 1
+    return ImageFacts("WebP", width, height, _webp_orientation(data, size))
+
+
+def _webp_orientation(data: bytes, size: int) -> int:
+    at = 12
+    while at + 8 <= min(size, len(data)):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"EXIF":
+            return read_orientation(data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0"))
+        at += 8 + length + length % 2
+    return 1
+
+
+def _read_bmp(data: bytes) -> ImageFacts:
+    start, header = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 14)[0]
+    if header == 12:
+        width, height, _, depth = struct.unpack_from("<HHHH", data, 18)
+        compression = 0
+    else:
+        width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
+    height = abs(height)
+    if compression not in (0, 3):
+        raise UnsupportedImage("This is a compressed BMP; send it as PNG.")
+    if start + (width * depth + 31) // 32 * 4 * height > len(data):
+        raise _ends_early("BMP")
+    return ImageFacts("BMP", width, height)
+
+
+def _read_tiff(data: bytes) -> ImageFacts:
+    width, height, orientation = read_tiff(data)
+    return ImageFacts("TIFF", width, height, orientation)
+
+
+_READERS: Final[tuple[tuple[re.Pattern[bytes], Callable[[bytes], ImageFacts]], ...]] = (
+    (re.compile(rb"\xff\xd8\xff"), _read_jpeg),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _read_png),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), _read_tiff),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), _read_webp),
+    (re.compile(rb"BM"), _read_bmp),
+)

@@ -1,0 +1,49 @@
+"""Draw the answer: the mask as a one-bit PNG, the cracks over the photograph.
+
+Called by the HTTP skin for `Accept: image/png`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+
+#: Asphalt is grey, markings are white or yellow, and so a crack is drawn in a colour that no road has.
+CRACK: Final = (255, 45, 85)
+OUTLINE: Final = (255, 255, 255)
+_TINT_PERCENT: Final = 62
+
+
+def mask_png(mask: Image) -> bytes:
+    """A mask `[H, W]` (0: none, otherwise crack) as PNG with one bit a pixel."""
+    return _png(mask, cv2.IMWRITE_PNG_BILEVEL, 1, cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+def probability_png(probabilities: Image) -> bytes:
+    """Probabilities `[H, W]`, 0..255, as grey PNG."""
+    return _png(probabilities, cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+def overlay_png(image: Image, mask: Image) -> bytes:
+    """`overlay` as PNG."""
+    return _png(cv2.cvtColor(overlay(image, mask), cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_COMPRESSION, 1)
+
+
+def overlay(image: Image, mask: Image) -> Image:
+    """The photograph `[H, W, 3]` (RGB) with the cracks of `mask` `[H, W]` tinted and outlined."""
+    picture = image.copy()
+    crack = mask != 0
+    tint = np.array(CRACK, np.uint16) * _TINT_PERCENT
+    picture[crack] = (image[crack].astype(np.uint16) * (100 - _TINT_PERCENT) + tint) // 100
+    return picture
+
+
+def _png(picture: Image, *options: int) -> bytes:
+    done, encoded = cv2.imencode(".png", picture, options)
+    assert done, "OpenCV encodes every array of 8 bits"
+    return encoded.tobytes()

@@ -1,0 +1,94 @@
+"""Pictures to a model's input tensor, and its output tensor to probabilities.
+
+Called by the engine between `tiles` and the runtime. What a model wants is said by its metadata; here are the formats as
+records and the two conversions, with one copy each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Layout = Literal["NCHW", "NHWC"]
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class InputFormat:
+    """What a model takes: `x = (pixel / 255 * maximum - mean) / std` for each channel."""
+
+    layout: Layout = "NCHW"
+    channels: Literal["RGB", "BGR", "GRAY"] = "RGB"
+    maximum: float = 1.0  # 1 where pixels are 0..1, 255 where they are 0..255
+    mean: tuple[float, ...] = (0.0,)  # one figure, or one a channel in the model's own order
+    std: tuple[float, ...] = (1.0,)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """What a model gives: the activation that its graph has applied already, and the channel that means "crack"."""
+
+    layout: Layout = "NCHW"
+    activation: Literal["sigmoid", "none", "softmax"] = "sigmoid"
+    crack_class: int = 0
+
+
+def to_tensor(images: Sequence[NDArray[np.uint8]], form: InputFormat, out: Floats | None = None) -> Floats:
+    """RGB images `[H, W, 3]` of one size as one tensor `[N, C, H, W]` or `[N, H, W, C]`; into `out` where it is given."""
+    height, width = images[0].shape[:2]
+    count = 1 if form.channels == "GRAY" else 3
+    if out is None:
+        shape = (len(images), count, height, width) if form.layout == "NCHW" else (len(images), height, width, count)
+        out = np.empty(shape, np.float32)
+    scale = form.maximum / 255.0 / np.resize(np.asarray(form.std, np.float64), count)
+    shift = -np.resize(np.asarray(form.mean, np.float64), count) / np.resize(np.asarray(form.std, np.float64), count)
+    planes = np.moveaxis(out, -1, 1) if form.layout == "NHWC" else out
+    for image, target in zip(images, planes, strict=True):
+        for channel, plane in enumerate(_planes(image, form.channels)):
+            np.multiply(plane, np.float32(scale[channel]), out=target[channel])
+            if shift[channel]:
+                target[channel] += np.float32(shift[channel])
+    return out
+
+
+def _planes(image: NDArray[np.uint8], channels: str) -> Sequence[NDArray[np.uint8]]:
+    if channels == "GRAY":
+        return (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY),)
+    planes = cv2.split(image)
+    return planes if channels == "RGB" else planes[::-1]
+
+
+def to_probabilities(output: NDArray[np.generic], form: OutputFormat, size: tuple[int, int]) -> Floats:
+    """The crack's probability `[N, H, W]`, 0..1, from a model's output; scaled to `size` (H, W) where it is smaller.
+
+    An output without a channel axis (`[N, H, W]`) is taken as the crack's own. Raises ValueError for other shapes.
+    """
+    if output.ndim == 3:
+        output = output[:, None]
+    elif output.ndim != 4:
+        raise ValueError(f"a mask has 3 or 4 axes, not {output.ndim}: {output.shape}")
+    elif form.layout == "NHWC":
+        output = np.moveaxis(output, -1, 1)
+    scores = output.astype(np.float32, copy=False)
+    if form.activation == "none":
+        scores = _sigmoid(scores) if scores.shape[1] == 1 else _softmax(scores)
+    crack = scores[:, form.crack_class if scores.shape[1] > 1 else 0]
+    if crack.shape[1:] != size:
+        crack = np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in crack])
+    return crack
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    odds: Floats = np.exp(-np.clip(logits, -60, 60))
+    return np.reciprocal(1 + odds)
+
+
+def _softmax(logits: Floats) -> Floats:
+    powers: Floats = np.exp(logits - logits.max(axis=1, keepdims=True))
+    powers /= powers.sum(axis=1, keepdims=True)
+    return powers

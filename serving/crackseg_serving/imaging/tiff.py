@@ -1,0 +1,82 @@
+"""Read the few tags of a TIFF directory that matter before decoding; EXIF blocks are TIFF files too.
+
+Called by `headers` only. Classic TIFF and BigTIFF, both byte orders.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from crackseg_serving.imaging.errors import TruncatedImage, UnsupportedImage
+
+_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES = 256, 257, 258, 274, 277
+_STRIP_OFFSETS, _STRIP_LENGTHS, _SAMPLE_FORMAT = 273, 279, 339
+_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS = 322, 323, 324, 325
+_WANTED: Final = frozenset(
+    {_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES, _STRIP_OFFSETS, _STRIP_LENGTHS, _SAMPLE_FORMAT}
+    | {_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS}
+)
+_CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
+_MAXIMUM_TAGS: Final = 512
+_UNSIGNED: Final = 1
+
+Tags = dict[int, tuple[int, ...]]
+
+
+def read_tiff(data: bytes) -> tuple[int, int, int]:
+    """Width, height and orientation of a TIFF file's first picture, after checking that its pixels are in the file.
+
+    Raises TruncatedImage or UnsupportedImage; struct.error where the directory lies beyond the end.
+    """
+    tags = _first_directory(data)
+    width, height = max(tags.get(_WIDTH, (0,))), max(tags.get(_HEIGHT, (0,)))
+    if max(tags.get(_BITS, (1,))) > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise UnsupportedImage("This TIFF has floating-point, signed or 32-bit samples; send 8 or 16 bits unsigned.")
+    # A tile may be larger than the picture: what it takes to decode one counts.
+    width, height = max(width, *tags.get(_TILE_WIDTH, (0,))), max(height, *tags.get(_TILE_HEIGHT, (0,)))
+    offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or ()
+    lengths = tags.get(_STRIP_LENGTHS) or tags.get(_TILE_LENGTHS) or ()
+    if not offsets or len(offsets) != len(lengths):
+        raise TruncatedImage("The TIFF file does not say where its pixels are; it is damaged.")
+    if max(offset + length for offset, length in zip(offsets, lengths, strict=True)) > len(data):
+        raise TruncatedImage("The TIFF file ends before the image does; send the whole file.")
+    return width, height, _valid(tags)
+
+
+def read_orientation(exif: bytes) -> int:
+    """The orientation in an EXIF block, 1 where there is none or the block is damaged."""
+    try:
+        return _valid(_first_directory(exif))
+    except (struct.error, IndexError, TruncatedImage):
+        return 1
+
+
+def _valid(tags: Tags) -> int:
+    orientation = (tags.get(_ORIENTATION) or (1,))[0]
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def _first_directory(data: bytes) -> Tags:
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    count_code, entry_size, offset_code, inline = ("Q", 20, "Q", 8) if big else ("H", 12, "I", 4)
+    start = struct.unpack_from(order + offset_code, data, 8 if big else 4)[0]
+    count = struct.unpack_from(order + count_code, data, start)[0]
+    if count > _MAXIMUM_TAGS:
+        raise TruncatedImage("The TIFF directory has too many tags; the file is damaged.")
+    first = start + struct.calcsize("<" + count_code)
+    tags: Tags = {}
+    for entry in range(first, first + count * entry_size, entry_size):
+        tag, kind = struct.unpack_from(order + "HH", data, entry)
+        if tag not in _WANTED or kind not in _CODES:
+            continue
+        number = struct.unpack_from(order + offset_code, data, entry + 4)[0]
+        size = number * struct.calcsize("<" + _CODES[kind])
+        at = entry + 4 + inline
+        if size > inline:
+            at = struct.unpack_from(order + offset_code, data, at)[0]
+        if at + size > len(data):
+            raise TruncatedImage("The TIFF file ends before its tags do; send the whole file.")
+        tags[tag] = struct.unpack_from(f"{order}{number}{_CODES[kind]}", data, at)
+    return tags

@@ -1,0 +1,72 @@
+"""The part of a picture that holds cracks: the frame in which `measure` works.
+
+Cut out once, with everything that several figures need: which crack a pixel belongs to, how far it is from the crack's
+edge, how much of it the crack covers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from crackseg_serving.imaging.coverage import cover
+from crackseg_serving.imaging.thinning import Indices
+
+Part = TypeVar("Part", NDArray[np.uint8], NDArray[np.float32])
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The smallest part of the picture with all cracks in it, and a rim of one empty pixel around."""
+
+    frame: NDArray[np.uint8]  # 0/1
+    left: int  # of the frame in the picture; -1 where the rim lies outside
+    top: int
+    pixels: Indices  # flat indices of the ones
+    labels: NDArray[np.int32]  # crack of each pixel, from 1; 0 is none
+    count: int  # labels in use, 0 among them
+    half_widths: NDArray[
+        np.float32
+    ]  # distance to the nearest pixel beside the crack; outside the picture counts as crack
+    covered: NDArray[np.uint8]  # how much of each pixel is crack, 255 is all
+    areas: NDArray[np.float64]  # of each label, in pixels, edge pixels counted in part
+    outside: NDArray[np.uint8]  # 1 on the part of the rim that lies outside the picture
+
+
+def open_window(
+    mask: NDArray[np.uint8], probabilities: NDArray[np.uint8] | None, threshold_percent: int
+) -> Window | None:
+    """The window of a mask; None where nothing in it is crack."""
+    height, width = mask.shape
+    x, y, w, h = cv2.boundingRect(mask)
+    if w == 0:
+        return None
+    left, top, right, bottom = max(x - 1, 0), max(y - 1, 0), min(x + w + 1, width), min(y + h + 1, height)
+    part = (mask[top:bottom, left:right] != 0).view(np.uint8)
+    # A part without a pixel beside the crack has no distances at all: nothing in it is farther than its own size.
+    distances: NDArray[np.float32] = np.minimum(
+        cv2.distanceTransform(part, cv2.DIST_L2, 5), np.float32(max(part.shape))
+    )
+    frame = _with_rim(part)
+    count, labels = cv2.connectedComponents(frame, connectivity=8)
+    pixels = np.flatnonzero(frame.view(bool))
+    outside = np.zeros(frame.shape, np.uint8)
+    outside[0, :], outside[-1, :] = y == 0, y + h == height
+    outside[:, 0] |= np.uint8(x == 0)
+    outside[:, -1] |= np.uint8(x + w == width)
+    if probabilities is None:
+        covered = frame * np.uint8(255)
+        areas = np.bincount(labels.reshape(-1)[pixels], minlength=count).astype(np.float64)
+    else:
+        near = cv2.copyMakeBorder(probabilities[top:bottom, left:right], 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        covered, areas = cover(frame, pixels, labels, outside, near, threshold_percent)
+    return Window(frame, left - 1, top - 1, pixels, labels, count, _with_rim(distances), covered, areas, outside)
+
+
+def _with_rim(part: Part) -> Part:
+    rimmed: Part = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return rimmed
