@@ -1,4 +1,4 @@
-"""The CustomResourceDefinition, made of the pydantic models: `python -m crackseg_operator.api.crd --write | --check`.
+"""The CustomResourceDefinition and its reference, made of the pydantic models: `python -m crackseg_operator.api.crd --write | --check`.
 
 Called by `make crds`, by the check in CI and by the tests that install it. The files it writes are generated: edit
 `spec.py` and `status.py` instead. Run it from the repository's root.
@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 from typing_extensions import override
 
-from crackseg_operator.api import names
+from crackseg_operator.api import names, reference
 from crackseg_operator.api.fields import RULES
 from crackseg_operator.api.schema import Schema, structural
 from crackseg_operator.api.spec import Spec
@@ -29,6 +29,7 @@ FILES = (
     Path("deploy/helm/crackseg-operator/files") / f"{names.GROUP}_{names.PLURAL}.yaml",
     Path("deploy/kustomize/crd") / f"{names.GROUP}_{names.PLURAL}.yaml",
 )
+REFERENCE = Path("docs/api.md")
 
 _DESCRIPTION = (
     "A CrackSegModel serves one crack-segmentation model: it names an ONNX file, and the operator keeps it running, "
@@ -139,21 +140,25 @@ def render() -> str:
     return HEADER + yaml.dump(crd(), Dumper=_PlainDumper, sort_keys=False, width=160, allow_unicode=True)
 
 
+def documents() -> dict[Path, str]:
+    """Every generated file with the text that it shall have."""
+    definition = render()
+    return dict.fromkeys(FILES, definition) | {REFERENCE: reference.render(_root())}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or say which of them differ from the models; the exit status is 1 where one does."""
     parser = argparse.ArgumentParser(prog="crackseg_operator.api.crd", description=main.__doc__)
     choice = parser.add_mutually_exclusive_group(required=True)
     choice.add_argument("--write", action="store_true", help="write the files")
     choice.add_argument("--check", action="store_true", help="compare the files with the models")
-    text, stale = render(), 0
-    if parser.parse_args(arguments).write:
-        for file in FILES:
+    write, stale = parser.parse_args(arguments).write, 0
+    for file, text in documents().items():
+        if write:
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text, encoding="utf-8")
             print(f"wrote {file}")
-        return 0
-    for file in FILES:
-        if not file.is_file() or file.read_text(encoding="utf-8") != text:
+        elif not file.is_file() or file.read_text(encoding="utf-8") != text:
             print(f"{file} differs from the models: run `make crds` and commit it", file=sys.stderr)
             stale = 1
     return stale
