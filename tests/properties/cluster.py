@@ -6,8 +6,7 @@ likes: pods start, become ready, crash, end; the operator's writes are cut; its 
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -56,6 +55,10 @@ class Cluster:
     made: int = 0
     writes: int = 0
 
+    def copy(self) -> Cluster:
+        """Another cluster in the same state. Objects are never changed in place, so they are shared; pods are not."""
+        return replace(self, objects=dict(self.objects), pods=[replace(pod) for pod in self.pods])
+
     # --- a person
     def edit(self, **spec: Any) -> None:
         if any(self.spec.get(name) != value for name, value in spec.items()):
@@ -70,7 +73,7 @@ class Cluster:
         if reverse:
             children.reverse()
             pods.reverse()
-        return observe(copy.deepcopy(model), copy.deepcopy(dict(children)), pods, {})
+        return observe(model, dict(children), pods, {})
 
     def plan(self) -> Plan:
         return plan(self.observe(), SETTINGS, self.now)
@@ -107,22 +110,23 @@ class Cluster:
         if verb == "apply":
             key = ChildKey(what["kind"], what["metadata"]["name"])
             live = {name: value for name, value in self.objects.get(key, {}).items() if name == "status"}
-            self.objects[key] = copy.deepcopy({**what, **live})
+            self.objects[key] = {**what, **live}
         elif verb == "delete":
             del self.objects[what]
         else:
             assert verb == "status"
-            self.status = copy.deepcopy(dict(what))
+            self.status = dict(what)
 
     # --- the cluster's controllers
     def controllers(self) -> None:
         """Make and end pods as the Deployments want, and tell their status."""
-        for key, child in self.objects.items():
+        for key, child in list(self.objects.items()):
             if key.kind == "Deployment":
                 revision = child["metadata"]["labels"][LABEL_REVISION]
                 self._scale(revision, child["spec"]["replicas"])
                 mine = [pod for pod in self.pods if pod.revision == revision and not pod.deleting]
-                child["status"] = {"replicas": len(mine), "readyReplicas": sum(pod.ready for pod in mine)}
+                told = {"replicas": len(mine), "readyReplicas": sum(pod.ready for pod in mine)}
+                self.objects[key] = {**child, "status": told}
         revisions = {
             child["metadata"]["labels"][LABEL_REVISION]
             for key, child in self.objects.items()

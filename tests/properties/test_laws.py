@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from hypothesis import strategies as st
@@ -70,7 +69,7 @@ class Rollouts(RuleBasedStateMachine):
         self.fresh = False
 
     def _turn(self, cut: int | None, **how: Any) -> None:
-        before = copy.deepcopy(self.cluster)
+        before = self.cluster.copy()
         for revision in (before.status.get("stable"), before.status.get("candidate")):
             if revision:
                 self.versions[revision["revision"]] = revision["version"]
@@ -81,10 +80,13 @@ class Rollouts(RuleBasedStateMachine):
 
     def _check_capacity(self, before: Cluster) -> None:
         """Law 1: no turn takes answering pods away below what is wanted."""
-        after = copy.deepcopy(self.cluster)
+        after = self.cluster.copy()
         after.controllers()
         floor = min(len(before.selected()), after.spec["replicas"])
         assert len(after.selected()) >= floor, (before.deployments(), after.deployments())
+        stable = (before.status.get("stable") or {}).get("revision")
+        if stable in before.deployments() and after.spec["replicas"]:
+            assert after.deployments()[stable] >= min(1, before.deployments()[stable])
 
     def _check_quarantine(self, before: Cluster) -> None:
         """Law 3: nothing that was taken back gets a pod more."""

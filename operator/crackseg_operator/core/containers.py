@@ -92,7 +92,7 @@ def _reported(report: Report, container: ObservedContainer, where: str) -> Findi
     reason = Reason(report.reason)
     hiccup = reason is Reason.MODEL_DOWNLOAD_FAILED and container.restarts < _LOOP
     said = report.message.strip().rstrip(".") or f"{where} ended with this reason"
-    text = f"{_sentence(said)} ({where}); {_REMEDIES[reason]}"
+    text = f"{said} ({where}); {_REMEDIES[reason]}"
     return Finding(Patience.LONG if hiccup else Patience.NONE, reason, clip(text))
 
 

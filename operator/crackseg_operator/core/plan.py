@@ -230,9 +230,11 @@ def _events(before: Status, status: Mapping[str, Any], turns: Iterable[Turn]) ->
     """What changed with this turn: the transitions, and a fault that has newly become Ready's reason."""
     events = [Event("Warning" if turn.warning else "Normal", turn.reason, turn.message) for turn in turns]
     old = next((condition.reason for condition in before.conditions if condition.type == Condition.READY), "")
-    ready = next(condition for condition in status["conditions"] if condition["type"] == Condition.READY)
-    if ready["reason"] != old and ready["reason"] not in _PROGRESS:
-        events.insert(0, Event("Warning", ready["reason"], ready["message"]))
+    told = {condition["type"]: condition for condition in status["conditions"]}
+    reason = told[Condition.READY]["reason"]
+    if reason not in (old, *_PROGRESS):
+        cause = told.get(Condition.ROLLED_BACK, told[Condition.READY])["message"]
+        events.insert(0, Event("Warning", reason, cause))
     return tuple(events)
 
 
