@@ -177,4 +177,6 @@ async def run(settings: Settings) -> None:
     kopf.on.login(registry=registry)(login)
     watch.register(registry, app.see)
     namespaces = [settings.watch_namespace] if settings.watch_namespace else []
-    await kopf.operator(registry=registry, clusterwide=not namespaces, namespaces=namespaces)
+    # Named, because kopf would ask the system for a user name, and uid 65532 has none.
+    identity: Any = settings.pod_name
+    await kopf.operator(registry=registry, identity=identity, clusterwide=not namespaces, namespaces=namespaces)
