@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from crackseg_local import cluster, images, programs, volumes
+from crackseg_local import cluster, images, othercluster, programs, volumes
 from crackseg_local.errors import LocalClusterError
 from crackseg_local.progress import step
 
@@ -28,8 +28,28 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _up() -> None:
+    kind = othercluster.chosen()
+    if kind == "local":
+        cluster.up()
+    else:
+        othercluster.up(kind)
+
+
+def _down() -> None:
+    kind = othercluster.chosen()
+    if kind == "local":
+        cluster.down()
+    else:
+        othercluster.down(kind)
+
+
 def _images() -> None:
-    archives = [images.build(image) for image in images.project_images(gpu=os.environ.get("GPU") == "1")]
+    kind, gpu = othercluster.chosen(), os.environ.get("GPU") == "1"
+    if kind != "local":
+        othercluster.load_images(kind, gpu=gpu)
+        return
+    archives = [images.build(image) for image in images.project_images(gpu=gpu)]
     nodes = cluster.running().nodes
     with step("loading the images into the nodes"):
         for archive in archives:
@@ -38,8 +58,8 @@ def _images() -> None:
 
 def _commands(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:
     return {
-        "up": cluster.up,
-        "down": cluster.down,
+        "up": _up,
+        "down": _down,
         "status": lambda: print(cluster.status()),
         "images": _images,
         "load": lambda: images.load(arguments.image, cluster.running().nodes),

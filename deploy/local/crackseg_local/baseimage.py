@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from crackseg_local import archive, packages, toolchain
+from crackseg_local import archive, packages, teardown, toolchain
 from crackseg_local.command import run
+from crackseg_local.lock import locked
 from crackseg_local.paths import cache_folder
 from crackseg_local.progress import step
 
@@ -25,8 +26,10 @@ def ensure() -> Path:
     target = cache_folder() / "images" / f"python-3.11-slim-{_SUITE}.tar"
     if not target.exists():
         packages.ensure(packages.IMAGE_PROGRAMS)
-        with step("making the base image from Debian packages"):
-            _make(target)
+        with locked(cache_folder() / "base.lock", "makes the base image"):
+            if not target.exists():
+                with step("making the base image from Debian packages"):
+                    _make(target)
     return target
 
 
@@ -43,7 +46,7 @@ def image_config() -> dict[str, object]:
 def _make(target: Path) -> None:
     root = cache_folder() / "images" / "base.unfinished"
     layer = root.with_suffix(".tar")
-    shutil.rmtree(root, ignore_errors=True)
+    _discard(root)
     root.mkdir(parents=True)
     advice = "Is Debian's package archive reachable? Try: apt-get update"
     command: list[str | Path] = [
@@ -61,7 +64,14 @@ def _make(target: Path) -> None:
     run(["tar", "--numeric-owner", "--one-file-system", "-C", root, "-cf", layer, "."])
     archive.write(target, REFERENCE, layer, image_config())
     layer.unlink()
-    shutil.rmtree(root)
+    _discard(root)
+
+
+def _discard(root: Path) -> None:
+    """Remove an unfinished tree, in which a debootstrap that was killed leaves its mounts."""
+    for point in teardown.mounts_below(root):
+        run(["umount", "--lazy", point])
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def _mirror() -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from crackseg_local import packages
 from crackseg_local.command import run, succeeds
 from crackseg_local.errors import LocalClusterError
+from crackseg_local.lock import locked
 from crackseg_local.paths import cache_folder, source_folder
 from crackseg_local.progress import step
 
@@ -36,17 +37,25 @@ def architecture() -> str:
 def wheel(requirement: str, target: Path) -> Path:
     """The folder in which the wheel of `programs/wheels/REQUIREMENT.txt` is installed; fetched once, checked by hash."""
     if not target.is_dir():
-        unfinished = target.with_name(f"{target.name}.unfinished")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        requirements = source_folder() / "programs" / "wheels" / f"{requirement}.txt"
-        options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-compile"]
-        with step(f"fetching {requirement} from the Python package index"):
-            run(
-                [*_pip(), "install", *options, "--target", unfinished, "-r", requirements],
-                advice="Is the Python package index reachable? Try: pip download pip",
-            )
-        unfinished.rename(target)
+        with locked(cache_folder() / "wheels.lock", "fetches wheels"):
+            _fetch(requirement, target)
     return target
+
+
+def _fetch(requirement: str, target: Path) -> None:
+    """Install the wheel under a temporary name and move it to its place, unless another process just did."""
+    if target.is_dir():
+        return
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    requirements = source_folder() / "programs" / "wheels" / f"{requirement}.txt"
+    options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-compile"]
+    with step(f"fetching {requirement} from the Python package index"):
+        run(
+            [*_pip(), "install", *options, "--target", unfinished, "-r", requirements],
+            advice="Is the Python package index reachable? Try: pip download pip",
+        )
+    unfinished.rename(target)
 
 
 def _pip() -> list[str]:
