@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,7 @@ def render() -> str:
     return HEADER + yaml.dump(crd(), Dumper=_PlainDumper, sort_keys=False, width=160, allow_unicode=True)
 
 
+@cache
 def documents() -> dict[Path, str]:
     """Every generated file with the text that it shall have."""
     definition = render()
