@@ -53,7 +53,7 @@ class CentreLine:
         """The length that each node stands for: half of each of its links. `[n]`."""
         ends = self.links.reshape(-1)
         halves = np.concatenate([self.lengths, self.lengths]) / 2
-        return np.bincount(ends, halves, self.pixels.size)
+        return np.bincount(ends, halves, self.pixels.size).astype(np.float64)
 
 
 def trace(frame: NDArray[np.uint8], pixels: Indices, half_widths: NDArray[np.float32]) -> CentreLine:

@@ -53,7 +53,12 @@ def decode(data: bytes | bytearray | memoryview, limits: DecodeLimits = _DEFAULT
         raise _damaged(facts) from error
     if pixels is None:
         raise _damaged(facts)
-    return DecodedImage(_upright(pixels, facts.orientation), facts)
+    if facts.format != "TIFF":  # OpenCV turns TIFF files whatever it is asked
+        pixels = _upright(pixels, facts.orientation)
+    sides = (facts.height, facts.width) if facts.orientation < 5 else (facts.width, facts.height)
+    if pixels.shape != (*sides, 3):
+        raise _damaged(facts)
+    return DecodedImage(pixels, facts)
 
 
 def _damaged(facts: ImageFacts) -> TruncatedImage:

@@ -27,6 +27,9 @@ class ImageFacts:
     orientation: int = 1  # EXIF's 1..8
 
 
+#: No encoder makes more segments or chunks; walking them takes a tenth of a second.
+_MAXIMUM_PARTS: Final = 200_000
+
 _REFUSED: Final = (
     (re.compile(rb"GIF8[79]a"), "GIF"),
     (re.compile(rb"....ftyp(hei[cxms]|mif1|msf1)", re.DOTALL), "HEIC"),
@@ -62,7 +65,7 @@ def read_facts(data: bytes | bytearray | memoryview) -> ImageFacts:
 def _read(reader: Callable[[bytes], ImageFacts], data: bytes | bytearray | memoryview) -> ImageFacts:
     try:
         facts = reader(data if isinstance(data, bytes) else bytes(data))
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise TruncatedImage("The image file ends before its header does; send the whole file.") from error
     except ImageError:
         raise
@@ -75,8 +78,12 @@ def _ends_early(kind: str) -> TruncatedImage:
     return TruncatedImage(f"The {kind} file ends before the image does; send the whole file.")
 
 
-#: In the compressed part of a JPEG, 0xff before 0x00 or a restart marker belongs to the data, and 0xff may be repeated.
-_JPEG_MARKER: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])")
+def _too_many_parts(kind: str) -> TruncatedImage:
+    return TruncatedImage(f"The {kind} file has too many parts; it is damaged.")
+
+
+#: In the compressed part of a JPEG, 0xff before 0x00 or a restart marker belongs to the data.
+_JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
 
@@ -84,7 +91,7 @@ _JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
 def _read_jpeg(data: bytes) -> ImageFacts:
     """Walk all segments and scans to the end marker (thumbnails inside segments are stepped over)."""
     at, width, height, orientation, scans = 2, 0, 0, 1, 0
-    while True:
+    for _ in range(_MAXIMUM_PARTS):
         found = _JPEG_MARKER.search(data, at)
         if found is None:
             raise _ends_early("JPEG")
@@ -101,6 +108,7 @@ def _read_jpeg(data: bytes) -> ImageFacts:
         elif marker == _JPEG_START_OF_SCAN:
             scans += 1
         at += max(length, 2)
+    raise _too_many_parts("JPEG")
 
 
 def _read_png(data: bytes) -> ImageFacts:
@@ -108,7 +116,7 @@ def _read_png(data: bytes) -> ImageFacts:
         raise TruncatedImage("The PNG file has no header chunk; it is damaged.")
     width, height = struct.unpack_from(">II", data, 16)
     orientation, at = 1, 8
-    while True:
+    for _ in range(_MAXIMUM_PARTS):
         if at + 12 > len(data):
             raise _ends_early("PNG")
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -119,6 +127,7 @@ def _read_png(data: bytes) -> ImageFacts:
         if kind == b"IEND":
             return ImageFacts("PNG", width, height, orientation)
         at += 12 + length
+    raise _too_many_parts("PNG")
 
 
 def _read_webp(data: bytes) -> ImageFacts:
@@ -145,7 +154,9 @@ def _read_webp(data: bytes) -> ImageFacts:
 
 def _webp_orientation(data: bytes, size: int) -> int:
     at = 12
-    while at + 8 <= min(size, len(data)):
+    for _ in range(_MAXIMUM_PARTS):
+        if at + 8 > min(size, len(data)):
+            break
         kind, length = struct.unpack_from("<4sI", data, at)
         if kind == b"EXIF":
             return read_orientation(data[at + 8 : at + 8 + length].removeprefix(b"Exif\0\0"))

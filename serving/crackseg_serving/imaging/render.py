@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 Image = NDArray[np.uint8]
 
-#: Asphalt is grey, markings are white or yellow, and so a crack is drawn in a colour that no road has.
-CRACK: Final = (255, 45, 85)
-OUTLINE: Final = (255, 255, 255)
-_TINT_PERCENT: Final = 62
+#: Roads are grey, markings white or yellow, brick and soil brown: no road has this colour.
+CRACK: Final = (255, 56, 120)
+#: The tint is weak, so that the crack itself stays to be seen; its outline is full.
+TINT_PERCENT: Final = 35
+#: One pixel of outline for so many pixels of the picture's shorter side: visible when a large picture is shown small.
+OUTLINE_SHARE: Final = 600
 
 
 def mask_png(mask: Image) -> bytes:
@@ -38,9 +40,12 @@ def overlay(image: Image, mask: Image) -> Image:
     """The photograph `[H, W, 3]` (RGB) with the cracks of `mask` `[H, W]` tinted and outlined."""
     picture = image.copy()
     crack = mask != 0
-    tint = np.array(CRACK, np.uint16) * _TINT_PERCENT
-    picture[crack] = (image[crack].astype(np.uint16) * (100 - _TINT_PERCENT) + tint) // 100
-    return picture
+    tint = np.array(CRACK, np.uint16) * TINT_PERCENT
+    picture[crack] = (image[crack].astype(np.uint16) * (100 - TINT_PERCENT) + tint) // 100
+    thickness = max(1, round(min(mask.shape) / OUTLINE_SHARE))
+    around = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thickness + 2, thickness + 2)))
+    contours, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture, contours, -1, CRACK, thickness, cv2.LINE_AA)
 
 
 def _png(picture: Image, *options: int) -> bytes:

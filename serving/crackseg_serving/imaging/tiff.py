@@ -19,6 +19,7 @@ _WANTED: Final = frozenset(
 )
 _CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _MAXIMUM_TAGS: Final = 512
+_MAXIMUM_TILE_PIXELS: Final = 1 << 24  # one tile is decoded whole, however small the picture
 _UNSIGNED: Final = 1
 
 Tags = dict[int, tuple[int, ...]]
@@ -33,8 +34,10 @@ def read_tiff(data: bytes) -> tuple[int, int, int]:
     width, height = max(tags.get(_WIDTH, (0,))), max(tags.get(_HEIGHT, (0,)))
     if max(tags.get(_BITS, (1,))) > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
         raise UnsupportedImage("This TIFF has floating-point, signed or 32-bit samples; send 8 or 16 bits unsigned.")
-    # A tile may be larger than the picture: what it takes to decode one counts.
-    width, height = max(width, *tags.get(_TILE_WIDTH, (0,))), max(height, *tags.get(_TILE_HEIGHT, (0,)))
+    if max(tags.get(_TILE_WIDTH, (0,))) * max(tags.get(_TILE_HEIGHT, (0,))) > _MAXIMUM_TILE_PIXELS:
+        raise UnsupportedImage(
+            "This TIFF has tiles of more than 16 megapixels; send it with smaller tiles or in strips."
+        )
     offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or ()
     lengths = tags.get(_STRIP_LENGTHS) or tags.get(_TILE_LENGTHS) or ()
     if not offsets or len(offsets) != len(lengths):
@@ -48,7 +51,7 @@ def read_orientation(exif: bytes) -> int:
     """The orientation in an EXIF block, 1 where there is none or the block is damaged."""
     try:
         return _valid(_first_directory(exif))
-    except (struct.error, IndexError, TruncatedImage):
+    except (struct.error, IndexError, OverflowError, TruncatedImage):
         return 1
 
 
@@ -78,5 +81,7 @@ def _first_directory(data: bytes) -> Tags:
             at = struct.unpack_from(order + offset_code, data, at)[0]
         if at + size > len(data):
             raise TruncatedImage("The TIFF file ends before its tags do; send the whole file.")
+        if tag in tags:
+            raise TruncatedImage("The TIFF file says the same thing twice; it is damaged.")
         tags[tag] = struct.unpack_from(f"{order}{number}{_CODES[kind]}", data, at)
     return tags
