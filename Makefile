@@ -37,6 +37,12 @@ test-e2e: dev  ## real pods on the real cluster
 crds: dev  ## the CRD and its reference, generated from the pydantic models
 	@$(PY) -m crackseg_operator.api.crd --write
 
+.PHONY: model-report model-train
+model-report: dev  ## IoU and F1 of the sample models on pictures they never saw (CRACKSEG_PHOTOGRAPHS=FOLDER for real ones)
+	PYTHONPATH=serving $(PY) -m crackseg_models report
+model-train: dev  ## train on rendered pictures and PHOTOGRAPHS=FOLDER/*/{images,masks}; needs torch (pip install -e '.[models]')
+	PYTHONPATH=serving $(PY) -m crackseg_models train --out out/model/weights.pt $(foreach d,$(wildcard $(PHOTOGRAPHS)/*/images),--images $(d) --masks $(d:images=masks))
+
 .PHONY: demo
 demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|kind|existing, PHOTOS=FOLDER)
 	@PYTHONPATH=deploy/demo:deploy/local $(PY) -m crackseg_demo

@@ -7,7 +7,7 @@ import numpy as np
 
 from crackseg_models.rendering.fields import Field, Size, fractal_noise, smooth_noise, soft, tint
 
-TILE = 512  # stones are scattered on a square of this side, mirrored to cover a larger picture
+TILE = 512  # stones are scattered on a square of about this side, and a larger picture is quilted from it
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ def asphalt(rng: np.random.Generator, size: Size, light: float, grain: float) ->
     """Asphalt whose stones are about `grain` pixels wide, lit from the direction `light` (radians)."""
     drawn = max(grain, 5.0)
     shrink = drawn / grain
-    side = int(np.clip(max(size), 96, TILE) * max(1.0, min(shrink, 2.0)))
+    side = int(np.clip(max(size), 96, TILE * (2 if shrink == 1 else 1)) * min(shrink, 2.0))
     colour, height = _stones(rng, side, drawn)
     relief = _relief(height, light, drawn)
     strength = rng.uniform(0.25, 1.1)
     colour = np.clip(colour * (1 + strength * relief[..., None]), 0, 1.5)
     colour = cv2.resize(colour, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-    cover = _mirror(colour, size)
+    cover = _quilt(rng, colour, size)
     cover += (cover.mean((0, 1)) - cover) * rng.uniform(0, 0.65)
     cover *= (1 + rng.uniform(0.02, 0.1) * fractal_noise(rng, size, max(size) / 3, 4))[..., None]
     cover *= (1 + rng.uniform(0.0, 0.06) * smooth_noise(rng, size, 1.0))[..., None]
@@ -65,7 +65,7 @@ def _stones(rng: np.random.Generator, side: int, grain: float) -> tuple[Field, F
     fill, spread = rng.uniform(0.3, 1.0), rng.uniform(0.05, 0.32)
     for part, share in ((0.3, 0.55), (0.55, 0.5), (1.0, 0.55)):
         radius = grain * part / 2
-        count = min(int(fill * share * side * side / (np.pi * radius * radius)), 9000)
+        count = min(int(fill * share * side * side / (np.pi * radius * radius)), int(9000 * (side / TILE) ** 2))
         tones = np.clip(rng.normal(pale if part > 0.5 else (pale + binder) / 2, spread * pale, count), 0.03, 1)
         outlines = _outlines(rng, side, radius, count)
         picks = rng.integers(0, len(palette), count)
@@ -103,6 +103,18 @@ def _relief(height: Field, light: float, grain: float) -> Field:
     slope_y, slope_x = np.gradient(bumps)
     slope = slope_x * np.cos(light) + slope_y * np.sin(light)
     return np.asarray(np.clip(slope / max(3 * float(slope.std()), 3e-4), -1, 1), np.float32)
+
+
+def _quilt(rng: np.random.Generator, tile: Field, size: Size) -> Field:
+    """The tile over `size`: mirrored at its edges, and torn into pieces of several turns of it, so that no symmetry shows."""
+    cover = _mirror(tile, size)
+    if max(size) <= min(tile.shape[:2]):
+        return cover
+    for quarter in (1, 2, 3):
+        piece = np.roll(np.rot90(tile, quarter), rng.integers(0, tile.shape[0], 2), (0, 1))
+        there = soft((fractal_noise(rng, size, min(tile.shape[:2]) * 0.6, 4) > 0.2).astype(np.float32), 1.0)[..., None]
+        cover = np.asarray(cover * (1 - there) + _mirror(piece, size) * there)
+    return cover
 
 
 def _mirror(tile: Field, size: Size) -> Field:
