@@ -43,6 +43,18 @@ model-report: dev  ## IoU and F1 of the sample models on pictures they never saw
 model-train: dev  ## train on rendered pictures and PHOTOGRAPHS=FOLDER/*/{images,masks}; needs torch (pip install -e '.[models]')
 	PYTHONPATH=serving $(PY) -m crackseg_models train --out out/model/weights.pt $(foreach d,$(wildcard $(PHOTOGRAPHS)/*/images),--images $(d) --masks $(d:images=masks))
 
+# The local cluster needs nothing but Python: no environment is made for it.
+.PHONY: cluster down images
+LOCAL := PYTHONPATH=deploy/local python3 -m crackseg_local
+cluster:  ## bring up a real Kubernetes on this machine, or repair it (CLUSTER=local|kind|existing)
+	@$(LOCAL) up
+
+down:  ## take the cluster away and leave the machine as it was
+	@$(LOCAL) down
+
+images:  ## build the operator's and the server's images and load them into the cluster (GPU=1: the GPU's)
+	@$(LOCAL) images
+
 .PHONY: demo
 demo: dev  ## from one YAML to a served model, a rollout under load and a rollback (CLUSTER=local|kind|existing, PHOTOS=FOLDER)
 	@PYTHONPATH=deploy/demo:deploy/local $(PY) -m crackseg_demo
@@ -62,3 +74,7 @@ lint: dev  ## format, lint, types and the import contract
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+.PHONY: docs
+docs: crds  ## generated pages: the fields' reference, the chart's README
+	@$(PY) deploy/helm/chart_readme.py --write

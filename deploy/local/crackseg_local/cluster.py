@@ -230,19 +230,23 @@ def _apply(cluster: Cluster) -> None:
 
 def _wait_until_ready(cluster: Cluster) -> None:
     """Wait for the nodes and the system's pods; when it takes too long, the error shows what kubectl sees."""
-    rollouts = (("kube-system", "coredns"), ("traefik", "traefik"), ("kube-system", "metrics-server"))
 
-    def rollout(namespace: str, name: str) -> Callable[[], None]:
+    def ready(namespace: str, name: str) -> Callable[[], None]:
         def wait() -> None:
             cluster.kubectl("rollout", "status", f"deployment/{name}", f"--namespace={namespace}", _WAIT)
             say(f"{name} is ready")
 
         return wait
 
+    def metrics() -> None:
+        running = ["--for=jsonpath={.status.phase}=Running", "--selector=k8s-app=metrics-server"]
+        cluster.kubectl("wait", "pod", "--namespace=kube-system", *running, _WAIT)
+        say("metrics-server runs; its first figures come a quarter of a minute later")
+
     try:
         cluster.kubectl("wait", "--for=condition=Ready", "node", "--all", _WAIT)
         say("both nodes are ready")
-        _together(rollout(namespace, name) for namespace, name in rollouts)
+        _together([ready("kube-system", "coredns"), ready("traefik", "traefik"), metrics])
     except LocalClusterError as failed:
         seen = cluster.kubectl("get", "nodes,pods", "--all-namespaces", "--output=wide")
         raise LocalClusterError(
