@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from crackseg_operator.shell.kube import ApiError, Kube, Resource
+from crackseg_operator.shell.kube import Kube, Resource
 from crackseg_operator.shell.store import Key, Store
 from crackseg_operator.shell.workqueue import backoff
 
@@ -48,7 +48,7 @@ class Resync:
     async def fill(self, resource: Resource) -> None:
         """Take in the whole collection; the workers start after it. Raises ApiError."""
         answer = await self._kube.list(resource, cached=True)
-        for raw in answer["items"]:
+        for raw in answer["items"] or ():
             self._store.put(resource.kind, raw)
 
     async def _until_done(self, resource: Resource) -> None:
@@ -57,9 +57,9 @@ class Resync:
         while True:
             try:
                 await self._compare(resource)
-            except ApiError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the next look may do
                 failures += 1
-                _log.warning("The %s could not be listed: %s", resource.plural, error)
+                _log.warning("The %s could not be compared: %r", resource.plural, error)
                 await asyncio.sleep(backoff(_FIRST_FAILURE + failures))
             else:
                 return
@@ -67,7 +67,7 @@ class Resync:
     async def _compare(self, resource: Resource) -> None:
         answer = await self._kube.list(resource, metadata=True)
         version = int(answer["metadata"]["resourceVersion"])
-        listed = {Key(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in answer["items"]}
+        listed = {Key(item["metadata"]["namespace"], item["metadata"]["name"]): item for item in answer["items"] or ()}
         for name, known in self._store.versions(resource.kind):
             if name not in listed and known <= version:
                 _log.info("%s %s is gone; the watch did not say so", resource.kind, "/".join(name))

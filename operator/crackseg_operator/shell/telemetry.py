@@ -152,4 +152,4 @@ def configure_logs(level: str) -> None:
     handler.setFormatter(JSONFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("kopf", "aiohttp", "asyncio"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+        logging.getLogger(noisy).setLevel(level if level in ("DEBUG", "ERROR") else "WARNING")

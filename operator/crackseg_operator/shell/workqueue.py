@@ -91,6 +91,7 @@ class WorkQueue(Generic[K]):
         delay = max(at_least, backoff(self._failures[key]))
         if at_least:
             self._held[key] = self._clock() + at_least
+            self._since.pop(key, None)  # what came meanwhile waits as well
         self._release(key)
         if key not in self._due:
             self._schedule(key, self._clock() + delay)

@@ -198,6 +198,7 @@ class Operator:
             "METRICS_PORT": str(self.health_port),
             "HEALTH_PORT": str(self.health_port),
             "SERVING_IMAGE": "crackseg-serving:test",
+            "LOG_LEVEL": os.environ.get("TEST_LOG_LEVEL", "INFO"),
             **self.environment,
         }
         with self.log.open("ab") as log:

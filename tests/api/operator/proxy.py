@@ -10,7 +10,8 @@ import http.client
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Self, cast
@@ -100,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except (OSError, http.client.HTTPException):
+        except (OSError, ValueError, http.client.HTTPException):
             self.close_connection = True  # the operator or the API server went away
 
     def _pass(self) -> None:
@@ -115,8 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif "watch" in parse_qs(urlsplit(self.path).query):
             self._watch(urlsplit(self.path).path.rpartition("/")[2], body)
         else:
-            answer = self._forward(body)
-            raw = answer.read()
+            with self._forward(body) as answer:
+                raw = answer.read()
             if number:
                 self.proxy.after(number)
             self._answer(answer.status, raw, {k: v for k, v in answer.getheaders() if k in self.kept})
@@ -130,12 +131,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(raw)
 
-    def _forward(self, body: bytes | None) -> http.client.HTTPResponse:
+    @contextmanager
+    def _forward(self, body: bytes | None) -> Iterator[http.client.HTTPResponse]:
         target = self.proxy.target
         connection = http.client.HTTPSConnection(target.hostname or "", target.port, context=self.proxy.tls, timeout=90)
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-        connection.request(self.command, self.path, body, headers)
-        return connection.getresponse()
+        try:
+            connection.request(self.command, self.path, body, headers)
+            with connection.getresponse() as answer:
+                yield answer
+        finally:
+            connection.close()
 
     def _watch(self, plural: str, body: bytes | None) -> None:
         self.close_connection = True
@@ -144,13 +150,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.proxy.takes_gone(plural):
             self._answer(200, json.dumps(GONE).encode() + b"\n", {"Content-Type": "application/json"})
             return
-        answer = self._forward(body)
         self.proxy.count_watch(plural)
-        self.send_response(answer.status)
-        self.send_header("Content-Type", "application/json")
-        self.end_headers()
-        while chunk := answer.read1(65536):
-            if self.proxy.is_cut(plural):
-                return
-            self.wfile.write(chunk)
-            self.wfile.flush()
+        with self._forward(body) as answer:
+            self.send_response(answer.status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            while (chunk := answer.read1(65536)) and not self.proxy.is_cut(plural):
+                self.wfile.write(chunk)
+                self.wfile.flush()
