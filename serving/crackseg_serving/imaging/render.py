@@ -45,7 +45,8 @@ def overlay(image: Image, mask: Image) -> Image:
     thickness = max(1, round(min(mask.shape) / OUTLINE_SHARE))
     around = cv2.dilate(mask, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (thickness + 2, thickness + 2)))
     contours, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(picture, contours, -1, CRACK, thickness, cv2.LINE_AA)
+    cv2.drawContours(picture, contours, -1, CRACK, thickness, cv2.LINE_AA)
+    return picture
 
 
 def _png(picture: Image, *options: int) -> bytes:
