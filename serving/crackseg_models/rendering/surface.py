@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from crackseg_models.rendering.fields import Field, Size, fractal_noise, smooth_noise, soft, tint
 
@@ -67,15 +68,15 @@ def _stones(rng: np.random.Generator, side: int, grain: float) -> tuple[Field, F
         radius = grain * part / 2
         count = min(int(fill * share * side * side / (np.pi * radius * radius)), int(9000 * (side / TILE) ** 2))
         tones = np.clip(rng.normal(pale if part > 0.5 else (pale + binder) / 2, spread * pale, count), 0.03, 1)
-        outlines = _outlines(rng, side, radius, count)
+        outlines, owner = _wrapped(_outlines(rng, side, radius, count), side)
         picks = rng.integers(0, len(palette), count)
         heights = np.clip(90 + 100 * part * rng.random(count), 0, 255)
         gap, dark = rng.uniform(1.05, 1.35), 255 * binder * rng.uniform(0.5, 1.0)
         middle = outlines.mean(1, keepdims=True)
         outer = ((outlines - middle) * gap + middle).astype(np.int32)
         inner = outlines.astype(np.int32)
-        paints = (255 * tones[:, None] * np.array(palette)[picks]).tolist()
-        for around, points, paint, level in zip(outer, inner, paints, heights.tolist(), strict=True):
+        paints = (255 * tones[:, None] * np.array(palette)[picks])[owner].tolist()
+        for around, points, paint, level in zip(outer, inner, paints, heights[owner].tolist(), strict=True):
             cv2.fillPoly(colour, [around], (dark, dark, dark), cv2.LINE_AA, 4)
             cv2.fillPoly(colour, [points], paint, cv2.LINE_AA, 4)
             cv2.fillPoly(height, [points], level, cv2.LINE_AA, 4)
@@ -105,28 +106,38 @@ def _relief(height: Field, light: float, grain: float) -> Field:
     return np.asarray(np.clip(slope / max(3 * float(slope.std()), 3e-4), -1, 1), np.float32)
 
 
+def _wrapped(outlines: Field, side: int) -> tuple[Field, NDArray[np.intp]]:
+    """The stones and their copies beyond the opposite edge, so that the square continues itself; and which is whose copy."""
+    everyone = np.arange(len(outlines))
+    copies, owners = [], []
+    for across in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            moved = outlines + np.array([across, down], np.float32) * side * 16
+            low, high = moved.min(1), moved.max(1)
+            seen = (high > 0).all(1) & (low < side * 16).all(1)
+            copies.append(moved[seen])
+            owners.append(everyone[seen])
+    owner = np.concatenate(owners)
+    order = np.argsort(owner, kind="stable")
+    return np.concatenate(copies)[order], owner[order]
+
+
 def _quilt(rng: np.random.Generator, tile: Field, size: Size) -> Field:
-    """The tile over `size`: mirrored at its edges, and torn into pieces of several turns of it, so that no symmetry shows."""
-    cover = _mirror(tile, size)
+    """The tile over `size`, repeated, and torn into pieces of several turns of it, so that no repetition shows."""
+    cover = _repeat(tile, size)
     if max(size) <= min(tile.shape[:2]):
         return cover
     for quarter in (1, 2, 3):
         piece = np.roll(np.rot90(tile, quarter), rng.integers(0, tile.shape[0], 2), (0, 1))
         there = soft((fractal_noise(rng, size, min(tile.shape[:2]) * 0.6, 4) > 0.2).astype(np.float32), 1.0)[..., None]
-        cover = np.asarray(cover * (1 - there) + _mirror(piece, size) * there)
+        cover = np.asarray(cover * (1 - there) + _repeat(piece, size) * there)
     return cover
 
 
-def _mirror(tile: Field, size: Size) -> Field:
-    """The tile, mirrored at its edges until it covers `size`."""
-    height, width = size
-    down, across = max(0, height - tile.shape[0]), max(0, width - tile.shape[1])
-    while down or across:
-        tile = cv2.copyMakeBorder(
-            tile, 0, min(down, tile.shape[0] - 1), 0, min(across, tile.shape[1] - 1), cv2.BORDER_REFLECT_101
-        )
-        down, across = max(0, height - tile.shape[0]), max(0, width - tile.shape[1])
-    return np.ascontiguousarray(tile[:height, :width])
+def _repeat(tile: Field, size: Size) -> Field:
+    """The tile beside and below itself until it covers `size`."""
+    times = (-(-size[0] // tile.shape[0]), -(-size[1] // tile.shape[1]), 1)
+    return np.ascontiguousarray(np.tile(tile, times)[: size[0], : size[1]])
 
 
 def _broom(rng: np.random.Generator, size: Size) -> Field:
