@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.api
 
@@ -85,3 +88,21 @@ def test_wrong_values_are_refused(tools: Path, setting: str, told: str):
 def test_the_chart_passes_its_own_linter(tools: Path):
     chart = Path(__file__).parents[3] / "deploy/helm/crackseg-operator"
     subprocess.run([tools / "helm", "lint", "--strict", chart], check=True, capture_output=True)
+
+
+def test_the_overlay_in_the_documents_renders(tools: Path, tmp_path: Path):
+    root = Path(__file__).parents[3]
+    page = (root / "docs/operator.md").read_text(encoding="utf-8")
+    overlay = next(
+        block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "kind: Kustomization" in block
+    )
+    shutil.copytree(root / "deploy/kustomize", tmp_path / "base")
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay/kustomization.yaml").write_text(overlay.replace("../path/to/deploy/kustomize", "../base"))
+    command = [tools / "kubectl", "kustomize", tmp_path / "overlay"]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    (deployment,) = (d for d in yaml.safe_load_all(text) if d["kind"] == "Deployment")
+    container = deployment["spec"]["template"]["spec"]["containers"][0]
+    assert deployment["spec"]["replicas"] == 2
+    assert container["image"] == "registry.example/crackseg-operator:0.1.0"
+    assert container["env"][0] == {"name": "SERVING_IMAGE", "value": "registry.example/crackseg-serving:0.1.0"}
