@@ -33,7 +33,7 @@ class _Waiting:
 class Batcher:
     """Gathers arrays of equal shape along their first axis and runs them in `runners` threads.
 
-    With `delay` 0 nothing ever waits for company: what is there when a runner is free is shared among the free ones.
+    With `delay` 0 nothing ever waits for company: a free runner takes its share of what is there, and leaves the others theirs.
     With a delay (seconds), a run starts when `size` items are there or the oldest has waited that long.
     """
 
@@ -50,7 +50,6 @@ class Batcher:
         self._run, self._size, self._delay, self._observe = run, size, delay, observe
         self._queue: deque[_Waiting] = deque()
         self._changed = threading.Condition()
-        self._idle = 0
         self._closed = False
         self._threads = [threading.Thread(target=self._work, name=f"run-{n}", daemon=True) for n in range(runners)]
         for thread in self._threads:
@@ -98,19 +97,15 @@ class Batcher:
     def _take(self) -> list[_Waiting]:
         """The next run's items: at least one, unless the batcher is closed and empty."""
         with self._changed:
-            self._idle += 1
-            try:
-                while True:
-                    if not self._queue:
-                        if self._closed:
-                            return []
-                        self._changed.wait()
-                    elif (patience := self._patience()) > 0:
-                        self._changed.wait(patience)
-                    else:
-                        return self._gather()
-            finally:
-                self._idle -= 1
+            while True:
+                if not self._queue:
+                    if self._closed:
+                        return []
+                    self._changed.wait()
+                elif (patience := self._patience()) > 0:
+                    self._changed.wait(patience)
+                else:
+                    return self._gather()
 
     def _patience(self) -> float:
         """How long the queue may still wait for company, in seconds."""
@@ -122,7 +117,7 @@ class Batcher:
         """Take the oldest and those like it, no more than `size` items, and with no delay no more than a fair share."""
         room = self._size
         if not self._delay:
-            room = min(room, -(-sum(len(one.items) for one in self._queue) // max(1, self._idle)))
+            room = min(room, -(-sum(len(one.items) for one in self._queue) // len(self._threads)))
         first = self._queue.popleft()
         batch, left = [first], deque[_Waiting]()
         room -= len(first.items)

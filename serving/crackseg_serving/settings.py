@@ -81,7 +81,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
         max_bytes=_whole(env, MAX_IMAGE_BYTES, 128 << 20, 1024, 4 << 30),
         max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
         max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
-        request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 60, 1, 3600),
+        request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 300, 1, 3600),
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
     )

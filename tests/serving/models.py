@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -48,11 +49,9 @@ class DarkModel:
             *self._slow(),
             *self._head(axis),
         ]
-        constants = {
-            "level": np.float32(0.4 * self.scale),
-            "steepness": np.float32(40 / self.scale),
-            "axis": np.array([axis], np.int64),
-        }
+        constants: dict[str, Any] = {"level": np.float32(0.4 * self.scale), "steepness": np.float32(40 / self.scale)}
+        if self.head == "flat":
+            constants["axis"] = np.array([axis], np.int64)
         graph = helper.make_graph(
             nodes,
             "darkness",

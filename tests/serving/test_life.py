@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from tests.serving.conftest import Serve
 from tests.serving.models import DarkModel
 from tests.serving.pictures import cracked, encoded
 from tests.serving.process import DEADLINE, Answer, ServerProcess
+from tests.serving.waiting import until
 
 from crackseg_serving.contract import Report
 
@@ -27,14 +27,6 @@ def report_of(server: ServerProcess) -> Report:
     report = Report.parse(server.termination_log.read_text())
     assert report is not None
     return report
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll until the condition holds."""
-    give_up = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < give_up, f"never: {what}"
-        time.sleep(0.01)
 
 
 def test_a_model_that_takes_for_ever_is_alive_not_ready_and_stopped_at_once(serve: Serve, tmp_path: Path):
