@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from crackseg_serving import contract, logs
@@ -57,7 +58,8 @@ async def _serve(settings: Settings) -> None:
 
     listener = listen(settings.host, settings.port)
     engine = Engine(settings, Metrics())
-    grace = max(1, contract.TERMINATION_GRACE_SECONDS - settings.drain_seconds - 2)
+    longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
+    grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
     server = Server(App(engine), grace)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,7 +87,15 @@ async def _live(engine: Engine, settings: Settings, stop: asyncio.Event) -> None
     await stopping
     engine.drain()
     _LOG.info("asked to stop: no longer ready, draining", extra={"seconds": settings.drain_seconds})
-    await asyncio.sleep(settings.drain_seconds)
+    await _drain(engine, settings.drain_seconds)
+
+
+async def _drain(engine: Engine, quiet: float) -> None:
+    """Answer on until no request has come for `quiet` seconds: a proxy may learn late that this server goes."""
+    began = time.monotonic()
+    longest = began + max(quiet, contract.LONGEST_DRAIN_SECONDS)
+    while (left := min(max(began, engine.admission.latest) + quiet, longest) - time.monotonic()) > 0:  # noqa: ASYNC110 - time without a request is no event
+        await asyncio.sleep(left)
 
 
 def _load(engine: Engine) -> asyncio.Future[None]:

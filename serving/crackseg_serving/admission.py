@@ -52,10 +52,12 @@ class Admission:
         self._free = memory
         self._freed = threading.Condition()
         self.requests = 0
+        self.latest = time.monotonic()  # when the last request came
 
     @contextmanager
     def request(self) -> Iterator[Ticket]:
         """A ticket for one request. Raises Refused (OVERLOADED) where too many are inside. From the event loop's thread."""
+        self.latest = time.monotonic()
         if self.requests >= self._max_requests:
             raise Refused(Cause.OVERLOADED, f"{self.requests} requests are being worked on or waiting: try again later")
         self.requests += 1

@@ -51,9 +51,11 @@ QUEUE_DEPTH_METRIC: Final = "crackseg_queue_depth"  # what autoscaling on QueueD
 FETCH_COMMAND: Final = ("python", "-m", "crackseg_serving.sources")
 SERVE_COMMAND: Final = ("python", "-m", "crackseg_serving")
 
-# After SIGTERM the server answers "not ready" for this long before it closes its listener, so that every
-# proxy has taken the pod out of its endpoints; in-flight requests have the rest of the grace period.
+# After SIGTERM the server answers "not ready" and closes its listener when no request has come for this long: then
+# every proxy has taken the pod out of its endpoints. A busy proxy may need longer than an idle one, so requests that
+# still come prolong the drain, up to the longest; in-flight requests have the rest of the grace period.
 DRAIN_SECONDS: Final = 5
+LONGEST_DRAIN_SECONDS: Final = 20
 TERMINATION_GRACE_SECONDS: Final = 45
 
 #: Reasons that a server or an init container may report of itself. The operator knows the same words.
