@@ -4,6 +4,7 @@ Called by `__main__`. Bringing up is a list of steps each of which does nothing 
 same command starts, repairs and continues after a kill.
 """
 
+import base64
 import hashlib
 import json
 import string
@@ -32,6 +33,7 @@ from crackseg_local.errors import LocalClusterError
 from crackseg_local.lock import locked
 from crackseg_local.node import NodePrograms, check_socket_path
 from crackseg_local.paths import State, source_folder, state_folder
+from crackseg_local.pki import Authority
 from crackseg_local.plane import Plane
 from crackseg_local.processes import Process
 from crackseg_local.progress import say
@@ -220,9 +222,23 @@ def manifests(images: Iterable[SystemImage]) -> str:
     return "\n---\n".join(texts)
 
 
+def ingress_certificate(authority: Authority) -> dict[str, Any]:
+    """Traefik's certificate for hosts without one: otherwise it makes a new key at every change of an endpoint, slowly."""
+    pair = authority.server("ingress", [addresses.INGRESS_ADDRESS])
+    files = {"tls.crt": pair.certificate, "tls.key": pair.key}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/tls",
+        "metadata": {"name": "default-certificate", "namespace": "traefik"},
+        "data": {name: base64.b64encode(file.read_bytes()).decode() for name, file in files.items()},
+    }
+
+
 def _apply(cluster: Cluster) -> None:
     apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=crackseg-local", "-f", "-"]
-    cluster.kubectl(*apply, stdin=manifests(systemimages.addons()))
+    documents = [manifests(systemimages.addons()), json.dumps(ingress_certificate(cluster.plane.authority))]
+    cluster.kubectl(*apply, stdin="\n---\n".join(documents))
     balancer = {"status": {"loadBalancer": {"ingress": [{"ip": addresses.INGRESS_ADDRESS}]}}}
     patch = ["patch", "service", "traefik", "--namespace=traefik", "--subresource=status", "--type=merge"]
     cluster.kubectl(*patch, "-p", json.dumps(balancer))
