@@ -23,7 +23,7 @@ def test_a_version_is_served_replaced_and_a_broken_one_taken_back_without_a_fail
     here.wait("pavement", serves("1.0.0"))
     answers.wait_for_route(target)
     found = answers.measurements(target, photograph)
-    assert {"totalLengthPixels", "areaPixels", "crackCount"} <= found.keys()
+    assert {"totalLengthPixels", "totalAreaPixels", "crackCount"} <= found.keys()
     assert answers.mask(answers.segment(target, photograph, "mask")).shape == (256, 256)
 
     with constant_load(target, photograph) as rollout:

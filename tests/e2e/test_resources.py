@@ -16,6 +16,7 @@ from tests.e2e.spaces import Space, model, space
 from crackseg_demo import answers
 from crackseg_demo.follow import condition, serves
 from crackseg_demo.kubectl import wait_until
+from crackseg_local import addresses
 
 HOST = "life.e2e.localhost"
 
@@ -143,7 +144,7 @@ def test_a_model_applied_and_deleted_at_once_leaves_nothing(here):
 
 
 def test_a_host_is_served_with_its_own_certificate(served: Space, photograph: bytes, tmp_path: Path):
-    if not served.cluster.ingress.startswith("http://10.213."):
+    if addresses.INGRESS_ADDRESS not in served.cluster.ingress:
         pytest.skip("needs the local cluster: the Ingress' port 443 is reached at its own address")
     host, key, certificate = "tls.e2e.localhost", tmp_path / "key.pem", tmp_path / "certificate.pem"
     subject = ["-subj", f"/CN={host}", "-addext", f"subjectAltName=DNS:{host}"]

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import aiohttp
 
@@ -49,7 +50,7 @@ class Tally:
         """Count a failed request."""
         self.failed += 1
         if len(self.failures) < _KEPT_FAILURES:
-            self.failures.append(sentence)
+            self.failures.append(f"{datetime.now(UTC):%H:%M:%S} {sentence}")
 
     def answer(self, version: str, seconds: float) -> None:
         """Count an answered request."""

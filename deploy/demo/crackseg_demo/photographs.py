@@ -1,6 +1,7 @@
 """The photographs that the demo sends: rendered ones, whose cracks are known exactly, or a folder of the user's own.
 
-A folder may hold pictures, or `images/` and `masks/` with the same names (white is crack): then the answer is compared.
+A folder holds pictures, or `images/` and `masks/` with the same names (PNG, white is crack; then the answer is compared),
+and for rendered ones `truth/`.
 """
 
 from __future__ import annotations
@@ -27,35 +28,23 @@ class Photograph:
     truth: dict[str, Any] | None = None
 
 
-def rendered(folder: Path) -> list[Photograph]:
-    """The project's own rendered photographs, each with its exact truth."""
-    found = [
-        Photograph(
-            path.stem,
-            path.read_bytes(),
-            path.with_suffix(".mask.png").read_bytes(),
-            json.loads(path.with_suffix(".json").read_text()),
-        )
-        for path in sorted(folder.glob("photographs/*.jpg"))
-    ]
-    if not found:
-        raise StepFailed(f"There are no rendered photographs in {folder / 'photographs'}.")
-    return found
-
-
 def from_folder(folder: Path) -> list[Photograph]:
-    """The pictures of a folder, sorted by name; raises StepFailed where there are none."""
+    """The pictures of a folder, sorted by name, with what lies beside them; raises StepFailed where there are none."""
     pictures = folder / "images" if (folder / "images").is_dir() else folder
-    paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in _SUFFIXES) if pictures.is_dir() else []
+    paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in _SUFFIXES)
     if not paths:
-        raise StepFailed(
-            f"PHOTOS={folder} has no pictures ({', '.join(sorted(_SUFFIXES))}), nor has {folder / 'images'}."
-        )
-    masks = {path.stem: path for path in (folder / "masks").glob("*")} if pictures != folder else {}
-    return [
-        Photograph(path.stem, path.read_bytes(), masks[path.stem].read_bytes() if path.stem in masks else None)
-        for path in paths
-    ]
+        raise StepFailed(f"{folder} has no pictures ({', '.join(sorted(_SUFFIXES))}), nor has {folder / 'images'}.")
+    return [_photograph(path, folder) for path in paths]
+
+
+def _photograph(path: Path, folder: Path) -> Photograph:
+    mask, truth = folder / "masks" / f"{path.stem}.png", folder / "truth" / f"{path.stem}.json"
+    return Photograph(
+        path.stem,
+        path.read_bytes(),
+        mask.read_bytes() if mask.exists() else None,
+        json.loads(truth.read_text()) if truth.exists() else None,
+    )
 
 
 def show(target: Target, picture: Photograph, out: Path) -> None:
@@ -64,7 +53,7 @@ def show(target: Target, picture: Photograph, out: Path) -> None:
     found = answers.measurements(target, content)
     overlay = out / f"{picture.name}.overlay.png"
     overlay.write_bytes(answers.segment(target, content, "overlay"))
-    length, area = found["totalLengthPixels"], found["areaPixels"]
+    length, area = found["totalLengthPixels"], found["totalAreaPixels"]
     width = area / length if length else 0.0
     cracks = f"{found['crackCount']} cracks" if found["crackCount"] != 1 else "1 crack"
     say(f"{terminal.paint(picture.name, 'bold')}: {cracks}, {length:.0f} px long, {width:.1f} px wide on average")

@@ -36,7 +36,7 @@ class Stage:
 
 def tell(kind: str, photos: Path | None) -> None:
     """The whole story. Raises StepFailed at the first thing that does not hold."""
-    pictures = photographs.from_folder(photos) if photos else photographs.rendered(SAMPLES)
+    pictures = photographs.from_folder(photos or SAMPLES / "photographs")
     chapter(f"A Kubernetes cluster ({kind}) with the images of operator and server")
     with cluster(kind, lambda line: say(line, "dim")) as found:
         stage = Stage(found, found.kubectl.within(NAMESPACE), Target(found.ingress, HOST))
