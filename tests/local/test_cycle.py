@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -159,16 +158,20 @@ def test_down_leaves_nothing_even_where_only_mounts_namespaces_and_cgroups_remai
     assert {what for what in ("namespaces", "mounts", "cgroups", "routes", "processes", "files") if left[what]} == set()
 
 
-@pytest.mark.parametrize("line", ["containerd runs", "API server is ready"])
-def test_a_start_that_was_killed_is_taken_up_again(before_and_after, line):
+def test_a_start_that_was_killed_is_taken_up_again(before_and_after):
     machine = before_and_after
     machine.down()
     command = [sys.executable, "-m", "crackseg_local", "up"]
     with subprocess.Popen(command, env=machine.environment, stderr=subprocess.PIPE, text=True) as tool:
-        end = time.monotonic() + 120
-        while line not in (said := tool.stderr.readline()):
-            assert said, f"the tool ended before it said: {line}"
-            assert time.monotonic() < end
+        while "containerd runs" not in (said := tool.stderr.readline()):
+            assert said, "the tool ended before it started a container runtime"
         tool.kill()
     machine.up()
     assert machine.tool("status").returncode == 0
+
+
+def test_a_cluster_of_another_configuration_is_replaced(machine):
+    machine.kubectl("create", "configmap", "of-the-old-one")
+    (machine.state / "identity.json").write_text("what another version of the code started")
+    machine.up()
+    assert "of-the-old-one" not in machine.kubectl("get", "configmaps")

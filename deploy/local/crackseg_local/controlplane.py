@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from crackseg_local import audit, processes, programs
+from crackseg_local import audit, packages, processes, programs
 from crackseg_local.command import run
 from crackseg_local.components import Endpoint
 from crackseg_local.errors import LocalClusterError
@@ -47,6 +47,7 @@ class ControlPlane:
         self._controllers = controllers
         self._nodes = nodes
         self._scheduler = scheduler or nodes > 0
+        packages.ensure(["openssl"])
         self.bin = programs.ensure([*programs.CONTROL_PLANE, *(["kwok"] if nodes else [])])
         remove_abandoned()
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))

@@ -125,7 +125,7 @@ def _build(image: Image, context: Path, target: Path) -> None:
         run([*_buildah("nice", "-n", "5"), "build", *options, *tag, context])
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     run([*_buildah(), "push", "--quiet", image.reference, f"docker-archive:{unfinished}:{image.reference}"])
-    for old in target.parent.glob(f"{image.name.replace(':', '_')}-*.tar"):
+    for old in target.parent.glob(f"{image.name.replace(':', '_')}-[0-9a-f]*.tar"):
         old.unlink()
     unfinished.rename(target)
 
