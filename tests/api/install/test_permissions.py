@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from crackseg_local.controlplane import ControlPlane
+from crackseg_local.errors import LocalClusterError
 
 pytestmark = pytest.mark.api
 
@@ -133,3 +134,14 @@ def test_the_rendered_objects_are_accepted_with_nothing_dropped(installed: Contr
     assert installed.kubectl("apply", *options, "-f", "-", stdin=everything).count("serverside-applied") == len(
         documents
     )
+
+
+def test_the_operators_pod_fits_a_namespace_that_enforces_the_restricted_standard(installed: ControlPlane):
+    command = ("get", "deployment", "crackseg-operator", "--namespace=crackseg-system", "--output=json")
+    template = json.loads(installed.kubectl(*command))["spec"]["template"]
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "trial"}, "spec": template["spec"]}
+    create = ("create", "--dry-run=server", "--namespace=crackseg-system", "-f", "-")
+    assert "created" in installed.kubectl(*create, stdin=json.dumps(pod))
+    del pod["spec"]["containers"][0]["securityContext"]
+    with pytest.raises(LocalClusterError, match='violates PodSecurity "restricted'):
+        installed.kubectl(*create, stdin=json.dumps(pod))
