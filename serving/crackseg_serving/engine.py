@@ -23,10 +23,12 @@ from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
 
 if TYPE_CHECKING:
+    from crackseg_serving.runtime.session import Session
     from crackseg_serving.runtime.signature import Signature
 
 T = TypeVar("T")
 
+_RUNNERS_ON_A_CARD: Final = 2  # one computes while the other's tensors travel
 _RESERVE: Final = 192 << 20  # bytes for the interpreter, its libraries and a small model
 
 
@@ -107,7 +109,7 @@ class Engine:
     def load(self) -> None:
         """Open, check and warm up the model, then be ready. Blocks; raises ModelFailure."""
         from crackseg_serving.runtime.session import open_session
-        from crackseg_serving.runtime.warmup import tile_shape, warm_up
+        from crackseg_serving.runtime.warmup import warm_up
 
         settings = self.settings
         if not settings.model_path.is_file():
@@ -123,32 +125,18 @@ class Engine:
                 f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
             )
         warm_up(session, settings.tile_size, settings.batch_size)
-        signature = session.signature
-        self._model = Model(
-            name=settings.model_name or signature.metadata.name or "model",
-            version=settings.model_version or signature.metadata.version or "unknown",
-            digest=digest.result(),
-            provider=session.provider,
-            signature=signature,
-            threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
-            tile=tile_shape(signature, settings.tile_size),
-            properties=session.properties,
-        )
         self._batcher = Batcher(
             session.run,
-            size=min(settings.batch_size, signature.batch or settings.batch_size),
+            size=min(settings.batch_size, session.signature.batch or settings.batch_size),
             # Waiting for company pays on a card; a processor runs one image as fast as each of eight.
             delay=0.0 if session.on_cpu else settings.batch_delay,
-            runners=settings.processors if session.on_cpu else 2,
+            runners=settings.processors if session.on_cpu else _RUNNERS_ON_A_CARD,
             observe=self.metrics.batch,
         )
-        self.metrics.serving(self._model.name, self._model.version, digest.result(), session.provider)
+        self._model = model = _describe(settings, session, digest.result())
+        self.metrics.serving(model.name, model.version, model.digest, model.provider)
         if self.state.reason == "Starting":
             self.state = State("Serving", "the model is loaded and warm")
-
-    def fail(self, failure: ModelFailure) -> None:
-        """The model cannot be served."""
-        self.state = State(failure.reason, failure.message)
 
     def drain(self) -> None:
         """No longer ready; what comes all the same is still answered."""
@@ -211,6 +199,23 @@ class Engine:
                 raise
             line = str(error).strip().partition("\n")[0][:300]
             raise Refused(Cause.INFERENCE_FAILED, f"the model could not be run on this input: {line}") from error
+
+
+def _describe(settings: Settings, session: Session, digest: str) -> Model:
+    """What is served: the settings decide, then the model's own metadata."""
+    from crackseg_serving.runtime.warmup import tile_shape
+
+    signature = session.signature
+    return Model(
+        name=settings.model_name or signature.metadata.name or "model",
+        version=settings.model_version or signature.metadata.version or "unknown",
+        digest=digest,
+        provider=session.provider,
+        signature=signature,
+        threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
+        tile=tile_shape(signature, settings.tile_size),
+        properties=session.properties,
+    )
 
 
 def _digest(path: Path) -> str:

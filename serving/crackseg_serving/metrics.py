@@ -25,28 +25,21 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.requests = Histogram(
+        self.requests = self._histogram(
             "crackseg_request_duration_seconds",
             "From the first byte of a request to the last of its answer.",
-            ["endpoint", "code"],
-            registry=registry,
-            buckets=_SECONDS,
+            labels=("endpoint", "code"),
         )
-        self._stages = Histogram(
+        self._stages = self._histogram(
             "crackseg_stage_duration_seconds",
             "Time in one stage: queue (waiting for a worker), decode, inference (a whole image), encode.",
-            ["stage"],
-            registry=registry,
-            buckets=_SECONDS,
+            labels=("stage",),
         )
-        self._waited = Histogram(
-            "crackseg_batch_wait_seconds",
-            "How long the oldest tile of a run waited for it.",
-            registry=registry,
-            buckets=_SECONDS,
+        self._waited = self._histogram(
+            "crackseg_batch_wait_seconds", "How long the oldest tile of a run waited for it."
         )
-        self._batches = Histogram(
-            "crackseg_batch_size", "Tiles or tensors in one run of the model.", registry=registry, buckets=_SIZES
+        self._batches = self._histogram(
+            "crackseg_batch_size", "Tiles or tensors in one run of the model.", buckets=_SIZES
         )
         self.in_flight = Gauge(
             "crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry
@@ -64,6 +57,11 @@ class Metrics:
             registry=registry,
         )
         self._ready = Gauge("crackseg_ready", "1 while the server answers that it is ready.", registry=registry)
+
+    def _histogram(
+        self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _SECONDS
+    ) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=buckets)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:

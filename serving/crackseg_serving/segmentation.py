@@ -59,7 +59,11 @@ def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], tick
     signature = model.signature
     height, width = pixels.shape[:2]
     plan = imaging.plan_tiles(
-        height, width, size=model.tile, overlap=engine.settings.tile_overlap, multiple=signature.multiple
+        height,
+        width,
+        size=model.tile,
+        overlap=min(engine.settings.tile_overlap, min(model.tile) // 2),
+        multiple=signature.multiple,
     )
     size = (plan.tile_height, plan.tile_width)
     stitcher = imaging.Stitcher(plan)

@@ -60,8 +60,17 @@ class Settings:
 
 def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
     """The settings that `env` asks for. Raises SettingsError with one sentence for a person."""
-    processors = cgroup.processors()
-    settings = Settings(
+    settings = _read(env, cgroup.processors())
+    if settings.tile_overlap * 2 > settings.tile_size:
+        raise SettingsError(
+            f"{contract.TILE_OVERLAP} is {settings.tile_overlap}, but may be at most half of "
+            f"{contract.TILE_SIZE}, which is {settings.tile_size}"
+        )
+    return settings
+
+
+def _read(env: Mapping[str, str], processors: int) -> Settings:
+    return Settings(
         model_path=Path(_text(env, contract.MODEL_PATH, contract.MODEL_FILE)),
         model_name=_text(env, contract.MODEL_NAME, ""),
         model_version=_text(env, contract.MODEL_VERSION, ""),
@@ -85,12 +94,6 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
     )
-    if settings.tile_overlap * 2 > settings.tile_size:
-        raise SettingsError(
-            f"{contract.TILE_OVERLAP} is {settings.tile_overlap}, but may be at most half of "
-            f"{contract.TILE_SIZE}, which is {settings.tile_size}"
-        )
-    return settings
 
 
 def _text(env: Mapping[str, str], name: str, default: str) -> str:

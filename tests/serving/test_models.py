@@ -21,6 +21,7 @@ pytestmark = pytest.mark.serving
         pytest.param(DarkModel(layout="NHWC"), id="channels last"),
         pytest.param(DarkModel(height=256, width=256), id="a fixed size"),
         pytest.param(DarkModel(height=96, width=160), id="a fixed size that is no square"),
+        pytest.param(DarkModel(height=48, width=48), id="a fixed size smaller than the overlap"),
         pytest.param(DarkModel(batch=1), id="a fixed batch of one"),
         pytest.param(DarkModel(batch=4, height=128, width=128), id="a fixed batch of four"),
         pytest.param(DarkModel(dtype=TensorProto.FLOAT16), id="half precision"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from crackseg_serving.imaging.measurements import Polygon, Ring
 
 #: The farthest that a simplified outline lies from the full one, in pixels.
-TOLERANCE_PIXELS: Final = 0.6
+TOLERANCE_PIXELS: Final = 0.5
 
 Contours = Sequence[NDArray[np.int32]]
 

@@ -56,6 +56,7 @@ def plan_tiles(
 ) -> TilePlan:
     """Tiles of `size` (one figure, or height and width) that cover a picture and overlap by at least `overlap` pixels.
 
+    More than half a tile of overlap is taken as half: beyond it every pixel would be computed ever more often.
     Sides are rounded up to `multiple`. A picture smaller than a tile gets a smaller tile, mirrored up to the multiple; for
     a model of fixed size give that size as both. Raises ValueError where a figure makes no sense.
     """
@@ -77,7 +78,7 @@ def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
     spare = length - tile
     if spare <= 0:
         return (0,)
-    stride = max(tile - min(overlap, tile - 1), 1)
+    stride = tile - min(overlap, tile // 2)
     count = -(-spare // stride) + 1
     return tuple(round(k * spare / (count - 1)) for k in range(count))
 
