@@ -65,6 +65,15 @@ def mask(png: bytes) -> NDArray[np.bool_]:
     return np.asarray(image > 127)
 
 
+def middle(photograph: bytes, side: int = 256) -> bytes:
+    """The middle of a photograph as a JPEG: small, so that a load of many requests leaves room for what it watches."""
+    image = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise StepFailed("The first photograph is not an image that can be read.")
+    top, left = (max(0, (extent - side) // 2) for extent in image.shape[:2])
+    return bytes(cv2.imencode(".jpg", image[top : top + side, left : left + side])[1])
+
+
 def intersection_over_union(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
     """How well two masks agree, 0 to 1; 1 where both are empty."""
     if found.shape != true.shape:

@@ -74,7 +74,7 @@ class Tally:
 
 
 @contextmanager
-def constant_load(target: Target, photograph: bytes, per_second: float = 8.0) -> Iterator[Tally]:
+def constant_load(target: Target, photograph: bytes, per_second: float = 5.0) -> Iterator[Tally]:
     """Send the photograph `per_second` times a second until the block is left; requests under way are awaited."""
     tally = Tally()
     over = threading.Event()

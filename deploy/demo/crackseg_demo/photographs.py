@@ -1,7 +1,7 @@
 """The photographs that the demo sends: rendered ones, whose cracks are known exactly, or a folder of the user's own.
 
-A folder holds pictures, or `images/` and `masks/` with the same names (PNG, white is crack; then the answer is compared),
-and for rendered ones `truth/`.
+A folder holds pictures, or `images/` and `masks/` with the same names (PNG, white is crack); beside a rendered picture lie
+its mask and its truth. Where there is a mask, the answer is compared with it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from crackseg_demo import answers, terminal
 from crackseg_demo.load import Target
 from crackseg_demo.terminal import StepFailed, done, say
 
+_MASK = ".mask.png"
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp"}
 
 
@@ -32,19 +33,17 @@ def from_folder(folder: Path) -> list[Photograph]:
     """The pictures of a folder, sorted by name, with what lies beside them; raises StepFailed where there are none."""
     pictures = folder / "images" if (folder / "images").is_dir() else folder
     paths = sorted(path for path in pictures.glob("*") if path.suffix.lower() in _SUFFIXES)
+    paths = [path for path in paths if not path.name.endswith(_MASK)]
     if not paths:
         raise StepFailed(f"{folder} has no pictures ({', '.join(sorted(_SUFFIXES))}), nor has {folder / 'images'}.")
     return [_photograph(path, folder) for path in paths]
 
 
 def _photograph(path: Path, folder: Path) -> Photograph:
-    mask, truth = folder / "masks" / f"{path.stem}.png", folder / "truth" / f"{path.stem}.json"
-    return Photograph(
-        path.stem,
-        path.read_bytes(),
-        mask.read_bytes() if mask.exists() else None,
-        json.loads(truth.read_text()) if truth.exists() else None,
-    )
+    masks = (folder / "masks" / f"{path.stem}.png", path.with_name(path.stem + _MASK))
+    mask = next((mask.read_bytes() for mask in masks if mask.exists()), None)
+    truth = path.with_suffix(".json")
+    return Photograph(path.stem, path.read_bytes(), mask, json.loads(truth.read_text()) if truth.exists() else None)
 
 
 def show(target: Target, picture: Photograph, out: Path) -> None:

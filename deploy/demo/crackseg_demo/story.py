@@ -97,7 +97,7 @@ def _segment(stage: Stage, pictures: list[Photograph]) -> None:
 
 def _second_version(stage: Stage, picture: Photograph) -> None:
     chapter("Version 2, under constant load")
-    with constant_load(stage.target, picture.content) as tally:
+    with constant_load(stage.target, answers.middle(picture.content)) as tally:
         tally.wait_for("1.0.0", _SERVED_FIRST)
         _apply(stage, "pavement-2.yaml")
         follow(stage.kubectl, NAME, serves("2.0.0"), 180)
@@ -108,7 +108,7 @@ def _second_version(stage: Stage, picture: Photograph) -> None:
 
 def _broken_version(stage: Stage, picture: Photograph) -> None:
     chapter("Version 3 is broken: the operator takes it back by itself")
-    with constant_load(stage.target, picture.content) as tally:
+    with constant_load(stage.target, answers.middle(picture.content)) as tally:
         tally.wait_for("2.0.0", _SERVED_FIRST)
         _apply(stage, "pavement-3-broken.yaml")
         follow(stage.kubectl, NAME, rolled_back("3.0.0"), 180)
