@@ -11,7 +11,9 @@ help:  ## list every target
 # The development environment: everything pinned, with hashes.
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	@python3 -m venv $(VENV) 2>/dev/null || { apt-get install -qy python3-venv && python3 -m venv $(VENV); }
-	@$(PY) -m pip install --quiet --require-hashes -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ {uv = /^uv==/} uv' requirements-dev.txt)
+	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt \
+	  || $(PY) -m pip install --quiet --require-hashes -r requirements-dev.txt  # uv is quick, but does not read pip's configuration
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
