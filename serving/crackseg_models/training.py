@@ -20,6 +20,7 @@ from crackseg_models.metrics import Score, count, score
 from crackseg_models.network import MULTIPLE, CrackNet
 from crackseg_models.photographs import Pair
 
+SAVE_SECONDS = 240  # so that a training that is stopped loses little
 MEAN, STD = 0.5, 0.25  # what the model's metadata tell every caller to subtract and divide by
 
 
@@ -121,7 +122,7 @@ def train(
     if out.exists():
         network.load_state_dict(torch.load(out, weights_only=True))
     network = network.to(memory_format=torch.channels_last)
-    averaged, best = Averaged(network), CrackNet()
+    averaged = Averaged(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.rate, weight_decay=0.02)
     crops = Crops(sources, shares, plan.side, plan.seed)
     began = saved = time.monotonic()
@@ -140,18 +141,25 @@ def train(
         optimizer.step()
         averaged.update(network)
         running += (float(value.detach()) - running) / min(step, 200)
-        if time.monotonic() - saved > 240:
+        if time.monotonic() - saved > SAVE_SECONDS:
             saved = time.monotonic()
-            _save(averaged, best, held_back, out, f"{progress:.0%} step {step} loss {running:.3f}")
-    _save(averaged, best, held_back, out, f"end step {step} loss {running:.3f}")
+            _save(averaged, out)
+            print(time.strftime("%H:%M:%S"), f"{progress:.0%} step {step} loss {running:.3f}", flush=True)
+    _save(averaged, out)
+    _measure_all(averaged, held_back)
 
 
-def _save(averaged: Averaged, network: CrackNet, held_back: dict[str, list[Pair]], out: Path, line: str) -> None:
-    """Write the averaged weights (whole or not at all) and print the figures on the photographs kept apart."""
+def _save(averaged: Averaged, out: Path) -> None:
+    """Write the averaged weights, whole or not at all."""
     beside = out.with_suffix(".part")
     torch.save(averaged.state, beside)
     beside.replace(out)
+
+
+def _measure_all(averaged: Averaged, held_back: dict[str, list[Pair]]) -> None:
+    """Print the figures on the photographs kept apart."""
+    network = CrackNet()
     network.load_state_dict(averaged.state)
-    scores = {name: measure(network, pairs) for name, pairs in held_back.items()}
-    figures = "  ".join(f"{name} IoU {s.iou:.3f} F1 {s.f1:.3f}" for name, s in scores.items())
-    print(time.strftime("%H:%M:%S"), line, figures, flush=True)
+    for name, pairs in held_back.items():
+        figures = measure(network, pairs)
+        print(f"{name}: IoU {figures.iou:.3f} F1 {figures.f1:.3f} on {figures.pictures} pictures kept apart", flush=True)
