@@ -63,6 +63,7 @@ def test_link_names_fit_the_kernel():
     ("destination", "device", "clashes"),
     [
         pytest.param("default", "eth0", False, id="the default route is nobody's network"),
+        pytest.param("0.0.0.0/0", "eth0", False, id="the default route by its number"),
         pytest.param("192.168.1.0/24", "eth0", False, id="another network does not clash"),
         pytest.param(f"{addresses.NETWORK[:-7]}.7.0/24", "docker0", True, id="a part of the plan clashes"),
         pytest.param("10.0.0.0/8", "wg0", True, id="a wider network clashes"),

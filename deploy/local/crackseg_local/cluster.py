@@ -39,7 +39,7 @@ from crackseg_local.processes import Process
 from crackseg_local.progress import say
 from crackseg_local.systemimages import SystemImage
 
-_API_SECONDS = 60.0
+_API_SECONDS = 120.0
 _WAIT = "--timeout=120s"
 _MANIFESTS = ("coredns", "metrics-server", "traefik")
 
@@ -155,8 +155,6 @@ def _start(cluster: Cluster, images: Iterable[SystemImage]) -> None:
     plane.prepare()
     for node in cluster.nodes:
         node.configure(plane.authority)
-    for process in plane.core():
-        process.start()
     with ThreadPoolExecutor() as pool:
         api = pool.submit(_start_api, cluster)
         runtimes = [pool.submit(_start_runtime, node) for node in cluster.nodes]
@@ -171,12 +169,23 @@ def _start(cluster: Cluster, images: Iterable[SystemImage]) -> None:
 
 
 def _start_api(cluster: Cluster) -> None:
+    try:
+        _await_api(cluster)
+    except LocalClusterError:
+        say("the API server that was found has ended; starting another")
+        _await_api(cluster)
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
+
+
+def _await_api(cluster: Cluster) -> None:
+    """Start what does not run and wait for it; a server that was told to end may answer a little longer."""
     plane = cluster.plane
+    for process in plane.core():
+        process.start()
     url, authority = plane.endpoint.url, plane.authority
     what = "the API server was ready"
     processes.wait_for(plane.core(), lambda: controlplane.is_ready(url, authority), what, _API_SECONDS)
     say("the API server is ready")
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
 
 
 def _start_runtime(node: NodePrograms) -> None:

@@ -31,7 +31,7 @@ from crackseg_local.pki import Authority
 from crackseg_local.plane import Plane
 
 _PREFIX = "crackseg-plane-"
-_READY_SECONDS = 60.0
+_READY_SECONDS = 120.0
 _SERVICE_RANGE = "10.96.0.0/16"
 _START_ATTEMPTS = 3
 
