@@ -86,7 +86,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,
         processors=processors,
         workers=_whole(env, contract.MAX_WORKERS, 2 * processors, 1, 1024),
-        memory_limit=_whole(env, contract.MEMORY_LIMIT, cgroup.memory() or 4 << 30, 64 << 20, 1 << 50),
+        memory_limit=_whole(env, contract.MEMORY_LIMIT, cgroup.memory() or 4 << 30, 1 << 20, 1 << 50),
         max_bytes=_whole(env, MAX_IMAGE_BYTES, 128 << 20, 1024, 4 << 30),
         max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
         max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
