@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from tests.e2e.spaces import STORE, Space, model, not_ready, secret, space
 
 from crackseg_demo.follow import condition
-from crackseg_local import systemimages
+from crackseg_local import images
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ FAULTS = (
     Fault(
         "image-absent", "ImagePullFailed", ("crackseg-serving:absent",), parts=serving(image="crackseg-serving:absent")
     ),
-    Fault("image-of-another", "CrashLoop", parts=serving(image=systemimages.addons()[0].reference)),
+    Fault("image-of-another", "CrashLoop", parts=serving(image=os.environ.get("OPERATOR_IMAGE", images.OPERATOR.name))),
     Fault(
         "memory-too-small",
         "OutOfMemory",
