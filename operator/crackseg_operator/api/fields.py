@@ -131,6 +131,20 @@ ImageReference = Annotated[
 ]
 """A container image."""
 
+_KEY = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+#: CEL: the text `k` is the key of a label or an annotation.
+IS_LABEL_KEY = f"k.size() <= 317 && k.matches(r'{_KEY}')"
+
+LabelKey = Annotated[
+    str,
+    _text(
+        _KEY,
+        "a label's key such as example.org/gpu: an optional DNS name and '/', then letters, digits, '-', '_' and '.'",
+        317,
+    ),
+]
+"""The key of a label or an annotation."""
+
 LabelValue = Annotated[
     str,
     _text(

@@ -9,7 +9,18 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from crackseg_operator.api.fields import ATOMIC, DNSName, ImageReference, LabelValue, Model, Quantity, Rule, keyed_by
+from crackseg_operator.api.fields import (
+    ATOMIC,
+    IS_LABEL_KEY,
+    DNSName,
+    ImageReference,
+    LabelKey,
+    LabelValue,
+    Model,
+    Quantity,
+    Rule,
+    keyed_by,
+)
 
 
 class Batching(Model):
@@ -67,6 +78,15 @@ class Resources(Model):
             "spec.serving.resources.requests must not be greater than spec.serving.resources.limits: lower the request or raise the limit",
             ".requests",
         ),
+        *(
+            Rule(
+                f"!has(self.{field}) || self.{field}.all(k, k in ['cpu', 'memory', 'ephemeral-storage'] || k.contains('/')"
+                " || k.startsWith('hugepages-'))",
+                f"spec.serving.resources.{field} must name cpu, memory, ephemeral-storage or an extended resource such as example.org/device",
+                f".{field}",
+            )
+            for field in ("requests", "limits")
+        ),
         Rule(
             f"{_NO_GPU_IN.format('requests')} && {_NO_GPU_IN.format('limits')}",
             "spec.serving.resources must not name nvidia.com/gpu: set spec.serving.gpus instead",
@@ -77,7 +97,7 @@ class Resources(Model):
 class Toleration(Model):
     """A taint that the pods tolerate, as in a Pod."""
 
-    key: str | None = Field(None, max_length=317)
+    key: LabelKey | None = None
     """The taint's key. Absent, with operator Exists: every taint."""
     operator: Literal["Exists", "Equal"] = "Equal"
     """Equal compares the value, Exists takes any value."""
@@ -141,6 +161,11 @@ class Serving(Model):
     """Secrets in the same namespace with which the image is pulled."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.nodeSelector) || self.nodeSelector.all(k, {IS_LABEL_KEY})",
+            "spec.serving.nodeSelector must have label keys such as topology.kubernetes.io/zone",
+            ".nodeSelector",
+        ),
         Rule(
             "!(self.device in ['CUDA', 'TensorRT']) || self.gpus > 0",
             "spec.serving.gpus must be at least 1 where spec.serving.device is CUDA or TensorRT",

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from crackseg_operator.api.fields import SHA256, DNSName, HostName, Model, Rule, VersionText, keyed_by
+from crackseg_operator.api.fields import IS_LABEL_KEY, SHA256, DNSName, HostName, Model, Rule, VersionText, keyed_by
 from crackseg_operator.api.serving import Batching, LocalReference, Resources, Serving, Tiling, Toleration
 
 __all__ = [
@@ -138,6 +138,11 @@ class Ingress(Model):
     """Annotations of the Ingress, such as those that its controller reads."""
 
     cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            f"!has(self.annotations) || self.annotations.all(k, {IS_LABEL_KEY})",
+            "spec.exposure.ingress.annotations must have keys such as example.org/setting: an optional DNS name and '/', then letters, digits, '-', '_' and '.'",
+            ".annotations",
+        ),
         Rule(
             f"!has(self.annotations) || self.annotations.all(k, !k.startsWith('{_OURS}'))",
             f"spec.exposure.ingress.annotations must not begin with {_OURS}: these are the operator's own",

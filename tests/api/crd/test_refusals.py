@@ -91,6 +91,26 @@ REFUSED = [
     ),
     row("serving: {imagePullSecrets: [{name: A}]}", "imagePullSecrets[0].name", "a Secret's name in capitals"),
     row("serving: {imagePullSecrets: [{name: a}, {name: a}]}", "Duplicate value", "the same Secret twice"),
+    row(
+        "serving: {nodeSelector: {'very fast': x}}",
+        "such as topology.kubernetes.io/zone",
+        "a selector's key with a space",
+    ),
+    row(
+        "serving: {tolerations: [{key: 'a b', operator: Exists}]}",
+        "must be a label's key such as",
+        "a taint's key with a space",
+    ),
+    row(
+        "serving: {resources: {requests: {cpuu: 1}}}",
+        "must name cpu, memory, ephemeral-storage or",
+        "a resource misspelt",
+    ),
+    row(
+        "exposure: {host: a.b, ingress: {annotations: {'a b': c}}}",
+        "such as example.org/setting",
+        "an annotation's key with a space",
+    ),
     row("replicas: -1", "spec.replicas in body should be greater than or equal to 0", "fewer than no pods"),
     row(
         "autoscaling: {maxReplicas: 3}",
