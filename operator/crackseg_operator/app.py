@@ -18,7 +18,7 @@ from crackseg_operator.settings import InvalidSettings, Settings
 from crackseg_operator.shell import watch
 from crackseg_operator.shell.apply import Applier
 from crackseg_operator.shell.events import Recorder
-from crackseg_operator.shell.kube import MODELS, WATCHED, Access, ApiError, Kube, Object, Resource, open_session
+from crackseg_operator.shell.kube import MODELS, WATCHED, Access, ApiError, Kube, Resource, open_session
 from crackseg_operator.shell.leader import AlwaysLeader, Leader
 from crackseg_operator.shell.reconcile import Reconciler, follow
 from crackseg_operator.shell.resync import Resync
@@ -38,63 +38,62 @@ class App:
     """One operator process."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.store = Store()
-        self.queue: WorkQueue[Key] = WorkQueue(_clock)
-        self.metrics = Metrics()
-        self.tasks: list[asyncio.Task[None]] = []
-
-    async def start(self, kopf_settings: kopf.OperatorSettings) -> None:
-        """Connect, take in the whole cluster, then let the workers begin."""
-        settings = self.settings
-        self.kube = Kube(log_in, settings.watch_namespace)
+        """Put the parts together; nothing is under way before `start`. Needs a running event loop."""
+        self._settings = settings
+        self._store = Store()
+        self._queue: WorkQueue[Key] = WorkQueue(_clock)
+        self._metrics = Metrics()
+        self._kube = Kube(log_in, settings.watch_namespace)
         self._lease_kube = Kube(log_in, None, connections=1)  # never behind a queue of other calls
-        gate = self.leader = (
+        self._leader = (
             Leader(self._lease_kube, settings.pod_namespace, settings.pod_name, _clock)
             if settings.leader_election
             else AlwaysLeader()
         )
-        applier = Applier(self.kube, self.store, gate, self.metrics, _clock)
-        self._seen = follow(self.store, self.queue, applier)
-        self.resync = Resync(self.kube, self.store, self.queue.add)
-        self.trace = watch.WatchTrace(settings.watch_namespace, self._watch_opened, _clock)
-        self.health = Health(self.queue.oldest_age, self.trace.stale)
-        self.endpoints = Endpoints(self.metrics, self.health, self._refresh_gauges)
-        await self.endpoints.start(settings.metrics_port, settings.health_port)
+        self._applier = Applier(self._kube, self._store, self._leader, self._metrics, _clock)
+        self.seen = follow(self._store, self._queue, self._applier)  # every event of every watch
+        self._resync = Resync(self._kube, self._store, self._queue.add)
+        self._trace = watch.WatchTrace(settings.watch_namespace, self._watch_opened, _clock)
+        self._health = Health(self._queue.oldest_age, self._trace.stale)
+        self._endpoints = Endpoints(self._metrics, self._health, self._refresh_gauges)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ended = asyncio.Event()  # tells kopf to stop
+        self.fault: BaseException | None = None
+
+    async def start(self, kopf_settings: kopf.OperatorSettings) -> None:
+        """Connect, take in the whole cluster, then let the workers begin."""
+        settings = self._settings
+        await self._endpoints.start(settings.metrics_port, settings.health_port)
         watch.configure(kopf_settings, streaming_lists=await self._connect())
         await asyncio.gather(*(self._fill(resource) for resource in WATCHED))
-        self.health.started = True
+        self._health.started = True
         self._add_all()
-        recorder = Recorder(self.kube, settings.pod_name, _clock)
-        reconciler = Reconciler(self.kube, self.store, self.queue, gate, applier, self.metrics)
+        recorder = Recorder(self._kube, settings.pod_name, _clock)
+        reconciler = Reconciler(self._kube, self._store, self._queue, self._leader, self._applier, self._metrics)
         self._spawn(recorder.run(), "events")
         self._spawn(self._renew_credentials(), "credentials")
-        if isinstance(self.leader, Leader):
-            self._spawn(self.leader.run(self._add_all), "leader")
+        if isinstance(self._leader, Leader):
+            self._spawn(self._leader.run(self._add_all), "leader")
         for number in range(_WORKERS):
             self._spawn(reconciler.work(settings.plan, recorder), f"worker {number}")
-        _log.info("Started; %d models", len(self.store.models()))
+        _log.info("Started; %d models", len(self._store.models()))
 
     async def stop(self) -> None:
-        """End what was started, in reverse, and give the Lease up."""
-        self.resync.stop()
-        for task in self.tasks:
+        """End what was started, in reverse, and give the Lease up; a second call does nothing."""
+        self._resync.stop()
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        if isinstance(self.leader, Leader):
-            await self.leader.release()
-        await self.endpoints.stop()
-        await self.kube.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if isinstance(self._leader, Leader):
+            await self._leader.release()
+        await self._endpoints.stop()
+        await self._kube.close()
         await self._lease_kube.close()
-
-    def see(self, kind: str, what: str | None, raw: Object) -> None:
-        """One event of a watch."""
-        self._seen(kind, what, raw)
 
     def watching_session(self) -> kopf.AiohttpSession:
         """The session of kopf: as many connections as watches, traced."""
         access = log_in()
-        session = open_session(access, traces=[self.trace.config()])
+        session = open_session(access, traces=[self._trace.config()])
         return kopf.AiohttpSession(server=access.server, aiohttp_session=session)
 
     async def _connect(self) -> bool:
@@ -102,7 +101,7 @@ class App:
         failures = 0
         while True:
             try:
-                version = await self.kube.version()
+                version = await self._kube.version()
             except ApiError as error:
                 failures += 1
                 _log.warning("The API server does not answer, trying on: %s", error)
@@ -114,7 +113,7 @@ class App:
         """List one kind; wait for it where it is missing or not allowed yet."""
         while True:
             try:
-                return await self.resync.fill(resource)
+                return await self._resync.fill(resource)
             except ApiError as error:
                 missing = resource is MODELS and error.status == 404
                 hint = "install the CustomResourceDefinition (crds/)" if missing else error
@@ -124,25 +123,33 @@ class App:
     async def _renew_credentials(self) -> None:
         while True:
             await asyncio.sleep(_RENEW_CREDENTIALS_EVERY)
-            self.kube.renew()
+            self._kube.renew()
             self._lease_kube.renew()
 
     def _watch_opened(self, resource: Resource) -> None:
-        self.resync.opened(resource)
-        self.queue.hasten()  # the API server answers (again)
+        self._resync.opened(resource)
+        self._queue.hasten()  # the API server answers (again)
 
     def _add_all(self) -> None:
-        for key in self.store.models():
-            self.queue.add(key)
+        for key in self._store.models():
+            self._queue.add(key)
 
     def _refresh_gauges(self) -> None:
-        self.metrics.depth.set(len(self.queue))
-        self.metrics.age.set(self.queue.oldest_age())
-        self.metrics.leader.set(self.leader.leading)
-        self.metrics.models.set(len(self.store.models()))
+        self._metrics.depth.set(len(self._queue))
+        self._metrics.age.set(self._queue.oldest_age())
+        self._metrics.leader.set(self._leader.leading)
+        self._metrics.models.set(len(self._store.models()))
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        self.tasks.append(asyncio.create_task(work, name=name))
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._on_end)
+        self._tasks.append(task)
+
+    def _on_end(self, task: asyncio.Task[None]) -> None:
+        """None of our tasks ends by itself: one that does takes the process with it, to be started again."""
+        if not task.cancelled():
+            self.fault = task.exception() or RuntimeError(f"the task {task.get_name()!r} ended")
+            self.ended.set()
 
 
 def log_in() -> Access:
@@ -175,7 +182,7 @@ async def run(settings: Settings) -> None:
     kopf.on.startup(registry=registry)(start)
     kopf.on.cleanup(registry=registry)(stop)
     kopf.on.login(registry=registry)(login)
-    watch.register(registry, app.see)
+    watch.register(registry, app.seen)
     namespaces = [settings.watch_namespace] if settings.watch_namespace else []
     # Named, because kopf would ask the system for a user name, and uid 65532 has none.
     identity: Any = settings.pod_name

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from urllib.parse import urlencode
 import aiohttp
 
 from crackseg_operator.api.names import FIELD_MANAGER, GROUP, KIND, LABEL_MANAGED_BY, MANAGED_BY, PLURAL, VERSION
+
+_log = logging.getLogger(__name__)
 
 Object: TypeAlias = Mapping[str, Any]
 #: How long a write that starts now may take, in seconds; raises where this process may not write.
@@ -112,7 +115,10 @@ class Kube:
 
     def renew(self) -> None:
         """Read the credentials again; a service account's token changes on disk about once an hour."""
-        self._access = self._login()
+        try:
+            self._access = self._login()
+        except Exception as error:  # noqa: BLE001 - the old ones may still do; what is wrong is said, not fatal
+            _log.warning("The credentials cannot be read again: %s", error)
         self._session.headers.update(self._access.headers)
 
     async def call(

@@ -125,7 +125,7 @@ class Leader:
         return {
             "holderIdentity": self._identity,
             "leaseDurationSeconds": LEASE_SECONDS,
-            "acquireTime": old["acquireTime"] if mine else now,
+            "acquireTime": old.get("acquireTime", now) if mine else now,
             "renewTime": now,
             "leaseTransitions": old.get("leaseTransitions", 0) + (not mine),
         }

@@ -109,8 +109,8 @@ class Endpoints:
 
     async def stop(self) -> None:
         """Stop listening."""
-        for runner in self._runners:
-            await runner.cleanup()
+        while self._runners:
+            await self._runners.pop().cleanup()
 
     async def _show_metrics(self, _: web.Request) -> web.Response:
         self._refresh()
