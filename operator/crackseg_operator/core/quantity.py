@@ -7,21 +7,23 @@ rewrites what it is sent to one of them, so we send and hash that one and never 
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final
 
 _BINARY: Final = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "Pi": 2**50, "Ei": 2**60}
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_PATTERN: Final = re.compile(r"([+-]?[0-9.]+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?[0-9]{1,3}))?")
+_PATTERN: Final = re.compile(r"([+-]?[0-9.]+)(?:([KMGTPE]i)|([numkMGTPE])|[eE]([+-]?[0-9]{1,2}))?")
 
 
 @lru_cache(maxsize=4096)
 def canonical(quantity: str | int) -> str:
-    """The API server's spelling: no fraction, and the largest suffix that leaves none. What is no quantity stays as it is.
+    """The same amount as the API server leaves it: no fraction, the largest suffix that needs none, at least milli.
 
-    >>> [canonical(text) for text in ("0.5", "1000m", "1024Mi", "1.5Gi", 2, "0.1Gi", "many")]
-    ['500m', '1', '1Gi', '1536Mi', '2', '107374182400m', 'many']
+    What is no quantity stays as it is.
+
+    >>> [canonical(text) for text in ("0.5", "1000m", "1024Mi", "1.5Gi", 2, "0.1Gi", "2e3", "many")]
+    ['500m', '1', '1Gi', '1536Mi', '2', '107374182400m', '2k', 'many']
     """
     text = str(quantity)
     match = _PATTERN.fullmatch(text)
@@ -32,36 +34,24 @@ def canonical(quantity: str | int) -> str:
         amount = Decimal(number)
     except InvalidOperation:
         return text
-    if exponent is not None:
-        return _exponential(amount.scaleb(int(exponent)))
-    if binary is not None:
-        amount *= _BINARY[binary]
-        # A fraction of a byte, or less than 1024 of them, has no binary spelling.
-        return _binary(int(amount)) if amount == int(amount) and abs(amount) >= 1024 else _decimal(amount)
-    return _decimal(amount.scaleb(_DECIMAL[suffix or ""]))
+    if binary is None:
+        return _decimal(amount.scaleb(int(exponent) if exponent else _DECIMAL[suffix or ""]))
+    amount *= _BINARY[binary]
+    # Less than a kibibyte, or no whole number of them, has no binary spelling.
+    return _binary(int(amount)) if abs(amount) >= 1024 and amount % 1024 == 0 else _decimal(amount)
 
 
 def _binary(amount: int) -> str:
-    suffix = ""
-    for candidate, size in _BINARY.items():
-        if amount % size == 0:
-            suffix = candidate
-    return f"{amount // _BINARY.get(suffix, 1)}{suffix}"
+    suffix = max((name for name, size in _BINARY.items() if amount % size == 0), key=lambda name: _BINARY[name])
+    return f"{amount // _BINARY[suffix]}{suffix}"
 
 
 def _decimal(amount: Decimal) -> str:
-    if amount == 0:
+    rounded = amount.scaleb(3).to_integral_value(ROUND_CEILING).scaleb(-3)  # as the API server does with resources
+    if rounded == 0:
         return "0"
     for suffix, power in reversed(_DECIMAL.items()):
-        scaled = amount.scaleb(-power)
+        scaled = rounded.scaleb(-power)
         if scaled == scaled.to_integral_value():
             return f"{int(scaled)}{suffix}"
-    return f"{int(amount.scaleb(9).to_integral_value(rounding='ROUND_UP'))}n"  # finer than a nano: rounded up
-
-
-def _exponential(amount: Decimal) -> str:
-    """The spelling of what was written with an exponent: it keeps one, a multiple of three."""
-    if amount == 0:
-        return "0"
-    power = max(power for power in range(-9, 19, 3) if (scaled := amount.scaleb(-power)) == scaled.to_integral_value())
-    return f"{int(amount.scaleb(-power))}" + (f"e{power}" if power else "")
+    raise AssertionError("a number of thousandths has a spelling in thousandths")
