@@ -133,12 +133,15 @@ def test_a_second_up_changes_nothing(machine):
     assert machine.pids() == before
 
 
-def test_one_dead_program_is_started_again_and_the_rest_is_left_alone(machine):
-    others = set(machine.pids()) - {machine.pid_of("kube-proxy-node-2")}
-    os.kill(machine.pid_of("kube-proxy-node-2"), signal.SIGKILL)
+def test_dead_and_dying_programs_are_started_again_and_the_rest_is_left_alone(machine):
+    dead, dying = machine.pid_of("kube-proxy-node-2"), machine.pid_of("kube-apiserver")
+    others = set(machine.pids()) - {dead, dying}
+    os.kill(dead, signal.SIGKILL)
+    os.kill(dying, signal.SIGTERM)
     machine.up()
     assert others <= set(machine.pids())
     assert processes.is_alive(machine.pid_of("kube-proxy-node-2"))
+    assert machine.pid_of("kube-apiserver") != dying
 
 
 def test_a_cluster_whose_every_process_was_killed_comes_back_with_its_objects(machine):

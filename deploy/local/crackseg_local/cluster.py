@@ -169,9 +169,12 @@ def _start(cluster: Cluster, images: Iterable[SystemImage]) -> None:
 
 
 def _start_api(cluster: Cluster) -> None:
+    found = cluster.plane.apiserver.running_pid()
     try:
         _await_api(cluster)
     except LocalClusterError:
+        if found is None or processes.is_alive(found):
+            raise
         say("the API server that was found has ended; starting another")
         _await_api(cluster)
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
