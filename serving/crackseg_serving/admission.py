@@ -42,15 +42,43 @@ class Ticket:
         return max(0.0, self.deadline - time.monotonic())
 
 
+class _Room:
+    """An amount of memory that requests share."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._free = size
+        self._freed = threading.Condition()
+
+    def take(self, amount: int) -> bool:
+        """Take it where it is free."""
+        with self._freed:
+            if amount > self._free:
+                return False
+            self._free -= amount
+            return True
+
+    def give(self, amount: int) -> None:
+        """Give back what was taken."""
+        with self._freed:
+            self._free += amount
+            self._freed.notify_all()
+
+    def wait(self) -> None:
+        """Until something is given back, or a moment has passed."""
+        with self._freed:
+            self._freed.wait(_PATIENCE)
+
+
 class Admission:
     """Counts requests and memory; refuses before latency or memory grow without bound."""
 
     def __init__(self, *, max_requests: int, memory: int, timeout: float) -> None:
+        """`memory` bytes are for bodies (a quarter) and for the images in them (the rest); `timeout` is in seconds."""
         self._max_requests = max_requests
-        self._memory = memory
         self._timeout = timeout
-        self._free = memory
-        self._freed = threading.Condition()
+        self._bodies = _Room(memory // 4)
+        self._images = _Room(memory - memory // 4)
         self.requests = 0
         self.latest = time.monotonic()  # when the last request came
 
@@ -68,46 +96,42 @@ class Admission:
 
     @contextmanager
     def body(self) -> Iterator[Callable[[int], None]]:
-        """Room for a request's bytes: call the given function for each part. It raises Refused (OVERLOADED)."""
+        """Room for a request's bytes: call the given function for each part.
+
+        It raises Refused: TOO_MANY_BYTES where they could never fit, OVERLOADED where they do not fit now.
+        """
         held = 0
 
         def grow(size: int) -> None:
             nonlocal held
-            if not self._take(size):
+            if held + size > self._bodies.size:
+                raise Refused(
+                    Cause.TOO_MANY_BYTES,
+                    f"the body has more than the {self._bodies.size} bytes of memory that the server has for bodies",
+                )
+            if not self._bodies.take(size):
                 raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
             held += size
 
         try:
             yield grow
         finally:
-            self._give(held)
+            self._bodies.give(held)
 
     @contextmanager
     def image(self, size: int, ticket: Ticket) -> Iterator[None]:
         """Room for an image that needs `size` bytes; waits its turn. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …)."""
-        if size > self._memory // 2:
+        room = self._images
+        if size > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
-                f"the image needs about {size >> 20} MiB of the {self._memory >> 20} MiB that the server has for images: "
+                f"the image needs about {size >> 20} MiB of memory, and the server has {room.size >> 20} MiB for images: "
                 "cut it, or give the server a higher memory limit",
             )
-        while not self._take(size):
+        while not room.take(size):
             ticket.check()
-            with self._freed:
-                self._freed.wait(_PATIENCE)
+            room.wait()
         try:
             yield
         finally:
-            self._give(size)
-
-    def _take(self, size: int) -> bool:
-        with self._freed:
-            if size > self._free:
-                return False
-            self._free -= size
-            return True
-
-    def _give(self, size: int) -> None:
-        with self._freed:
-            self._free += size
-            self._freed.notify_all()
+            room.give(size)

@@ -92,7 +92,9 @@ def test_too_many_bytes_are_refused_announced_or_not(serve: Serve):
 
 def test_an_image_that_does_not_fit_into_memory_is_refused_before_it_is_decoded(serve: Serve):
     server = serve(MEMORY_LIMIT=str(256 << 20)).wait_ready()
-    assert is_problem(server.segment(huge_png(9000, 9000)), 413, "MiB")
+    assert is_problem(server.segment(huge_png(9000, 9000)), 413, "MiB for images")
+    assert is_problem(server.segment(b"x" * (40 << 20)), 413, "memory that the server has for bodies")
+    assert server.segment(GOOD).status == 200
 
 
 def test_limits_are_told(serve: Serve):
