@@ -110,15 +110,10 @@ class Space:
         return latest is not None and holds(latest)
 
     def _read(self) -> None:
-        decoder, text = json.JSONDecoder(), ""
         for line in self._watch.stdout or ():
-            text += line
-            if not line.startswith("}"):
-                continue
-            event, _ = decoder.raw_decode(text)
-            text = ""
+            resource = json.loads(line)["object"]
             with self._news:
-                self.seen(event["object"]["metadata"]["name"]).see(event["object"])
+                self.seen(resource["metadata"]["name"]).see(resource)
                 self._news.notify_all()
 
     def _account(self, name: str, seconds: float) -> str:
