@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -28,6 +29,9 @@ _log = logging.getLogger(__name__)
 _NO_VERSION: Final = "1"
 #: How often a refused child is tried: as a failing key would be after this many failures (0.3 s), then doubled.
 _REFUSED_BEFORE: Final = 7
+#: The same wish is written over somebody else's changes so many times in so many seconds.
+_REPAIRS: Final = 10
+_REPAIRS_SECONDS: Final = 10.0
 _ANSWERED_REFUSALS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -65,11 +69,13 @@ class Applier:
         self._clock = clock
         self._refused: dict[str, dict[ChildKey, _Refused]] = {}
         self._accepted: dict[str, dict[ChildKey, tuple[str, Differences]]] = {}
+        self._repairs: dict[str, dict[ChildKey, tuple[str, deque[float]]]] = {}
 
     def forget(self, uid: str) -> None:
         """The model is gone."""
         self._refused.pop(uid, None)
         self._accepted.pop(uid, None)
+        self._repairs.pop(uid, None)
 
     def refusals(self, uid: str) -> dict[ChildKey, Refusal]:
         """What the last apply could not write, and why."""
@@ -148,7 +154,18 @@ class Applier:
         if conflict := _conflict(model, child, live):
             self._refuse(model["metadata"]["uid"], child, wanted, conflict)
             return None
+        self._hold_back(model["metadata"]["uid"], child, wanted)
         return await self._apply(wanted, {"uid": live["metadata"]["uid"]}, "apply")
+
+    def _hold_back(self, uid: str, child: ChildKey, wanted: Object) -> None:
+        """Two who undo each other's writes must not do so at full speed: raises Retry where the last are too near."""
+        wish, now = _wish(wanted), self._clock()
+        known = self._repairs.setdefault(uid, {}).get(child)
+        times = known[1] if known and known[0] == wish else deque[float](maxlen=_REPAIRS)
+        if len(times) == _REPAIRS and now - times[0] < _REPAIRS_SECONDS:
+            raise Retry(f"{child.kind} {child.name} is changed again and again", times[0] + _REPAIRS_SECONDS - now)
+        times.append(now)
+        self._repairs[uid][child] = (wish, times)
 
     async def _apply(self, wanted: Object, precondition: Mapping[str, str], verb: str) -> Object:
         body = {**wanted, "metadata": {**wanted["metadata"], **precondition}}

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.api, pytest.mark.timeout(240)]
 def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Space):
     """Run the scenario with the operator killed at its k-th write, each time anew, and start it again after it."""
 
-    def run(scenario: Callable[[], None], *, write: int, when: str) -> None:
+    def run(scenario: Callable[[], Any], end: Callable[[], Any], *, write: int, when: str) -> None:
         with Proxy(plane.url, kubeconfig, tmp_path) as proxy:
             operator = Operator(proxy.kubeconfig, tmp_path / "operator.log", space.name)
 
@@ -32,9 +32,9 @@ def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Spac
             try:
                 operator.start(wait=False)
                 scenario()
-                wait_for(lambda: operator.process and operator.process.poll() is not None, why="it was killed")
+                wait_for(lambda: operator.process and operator.process.poll() is not None, seconds=60, why="killed")
                 operator.start()
-                space.settled()
+                wait_for(end, seconds=60, why="the end is reached")
                 space.quiet()
             finally:
                 operator.stop()
@@ -45,7 +45,7 @@ def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Spac
 @pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
 @pytest.mark.parametrize("write", [1, 2, 4, 7, 8])
 def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, killed_at: Any, write: int, when: str):
-    killed_at(space.apply_model, write=write, when=when)
+    killed_at(space.apply_model, space.settled, write=write, when=when)
     assert sorted(child["kind"] for child in space.children()) == sorted(CHILDREN)
     assert space.condition("Ready")["reason"] == "Starting"
     created = [write for write in space.writes() if write.code == 201]
@@ -63,9 +63,12 @@ def test_killed_in_mid_rollout_it_ends_with_the_new_version_alone(
         wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
         space.quiet()
         stopped.stop()
-        killed_at(lambda: space.apply_model(version="2.0.0"), write=write, when=when)
-        wait_for(lambda: space.status().get("stable", {}).get("version") == "2.0.0", seconds=60, why="2.0.0 serves")
-        space.quiet()
+        killed_at(
+            lambda: space.apply_model(version="2.0.0"),
+            lambda: space.status().get("stable", {}).get("version") == "2.0.0",
+            write=write,
+            when=when,
+        )
         deployments = [child for child in space.children() if child["kind"] == "Deployment"]
         versions = [deployment["metadata"]["labels"]["crackseg.io/model-version"] for deployment in deployments]
         serving = [d for d in deployments if d["spec"]["replicas"]]
@@ -83,8 +86,13 @@ def test_a_version_that_fails_is_taken_back_once_even_if_the_operator_dies_on_th
         wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
         space.quiet()
         stopped.stop()
-        killed_at(lambda: space.apply_model(version="2.0.0"), write=3, when="before its answer is seen")
-        failed = wait_for(lambda: space.status().get("failedRevisions"), seconds=60, why="2.0.0 is in quarantine")
+        killed_at(
+            lambda: space.apply_model(version="2.0.0"),
+            lambda: space.status().get("failedRevisions"),
+            write=3,
+            when="before its answer is seen",
+        )
+        failed = space.status()["failedRevisions"]
         assert [(entry["version"], entry["reason"]) for entry in failed] == [("2.0.0", "ImagePullFailed")]
         assert space.status()["stable"]["version"] == "1.0.0"
         assert space.condition("Stalled")["status"] == "True"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,17 @@ def test_what_others_add_stays_and_is_not_fought_over(home: Space):
     live = _child(home, "Deployment")
     assert live["metadata"]["labels"]["team"] == "roads"
     assert {container["name"] for container in live["spec"]["template"]["spec"]["containers"]} > {"sidecar"}
+
+
+def test_one_who_undoes_our_write_each_time_is_not_fought_at_full_speed(home: Space):
+    home.quiet()
+    before = len(home.writes())
+    for round_ in range(40):
+        home.patch("HorizontalPodAutoscaler", "pavement", {"spec": {"maxReplicas": 50 + round_}})
+        time.sleep(0.05)
+    repairs = [write for write in home.quiet()[before:] if write.resource == "horizontalpodautoscalers"]
+    assert 1 <= len(repairs) <= 21  # ten in ten seconds, however long this took
+    wait_for(lambda: _child(home, "HorizontalPodAutoscaler")["spec"]["maxReplicas"] == 5, seconds=30, why="it is ours")
 
 
 def _owned(raw: dict[str, Any]) -> dict[str, Any]:
