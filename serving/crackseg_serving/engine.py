@@ -7,6 +7,7 @@ Batcher before the session. What a request cannot have is a Refused, what a mode
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -75,6 +76,7 @@ class Engine:
         self._started = time.monotonic()
         self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="work")
         self._waiting = 0
+        self._counting = threading.Lock()
         metrics.watch(self.queue_depth, lambda: self.state.ready)
 
     @property
@@ -145,10 +147,10 @@ class Engine:
     def start(self, work: Callable[[], T], ticket: Ticket) -> Future[T]:
         """Do `work` in a worker thread, unless by then its ticket is worth nothing."""
         queued = time.perf_counter()
-        self._waiting += 1
+        self._count(1)
 
         def begin() -> T:
-            self._waiting -= 1
+            self._count(-1)
             self.metrics.staged("queue", time.perf_counter() - queued)
             ticket.check()
             try:
@@ -161,6 +163,10 @@ class Engine:
                 ) from error
 
         return self._pool.submit(begin)
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._waiting += change
 
     def run_tensors(self, items: Array, ticket: Ticket) -> Array:
         """The model's raw output for its raw input [n, ...], in runs of the batch size."""

@@ -31,6 +31,7 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
         return done.result()
     finally:
         gone.cancel()
+        ticket.cancel()  # whoever still works on it, after the server's grace for example, need not go on
 
 
 async def _disconnected(request: Request) -> None:

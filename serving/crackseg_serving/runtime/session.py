@@ -5,6 +5,7 @@ Thread-safe: `run` may be called from many threads at once.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
+
+_LOG = logging.getLogger("crackseg.runtime")
 
 VERSION: Final[str] = onnxruntime.__version__
 
@@ -87,6 +90,8 @@ def open_session(path: Path, device: str, threads: int) -> Session:
         raise _fallback(
             device, f"ONNX Runtime chose {used}: look for the driver and the CUDA libraries in the pod's node"
         )
+    if device == "Auto" and used != providers[0]:
+        _LOG.warning("the container has a card and it is not used: look for the driver", extra={"provider": used})
     inputs = [_spec(value) for value in session.get_inputs()]
     outputs = [_spec(value) for value in session.get_outputs()]
     properties = dict(session.get_modelmeta().custom_metadata_map)
