@@ -16,6 +16,7 @@ from crackseg_operator.core.findings import Finding, Patience, clip
 from crackseg_operator.core.observed import ObservedDeployment, ObservedPod, Refusal
 
 _FORBIDDEN_POD: Final = re.compile(r'^.*?pods "[^"]*" is forbidden: ')
+_ASIDE: Final = re.compile(r"[.,]?\s*(no new claims to deallocate|preemption:).*$", re.DOTALL)
 _CLAIM: Final = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 
 #: What the scheduler lacks -> the reason and what to do. The rarest first: where a GPU lacks too, that is the cause.
@@ -95,7 +96,7 @@ def _examine(pod: ObservedPod, *, on_trial: bool) -> Iterator[Finding]:
 
 
 def _unschedulable(pod: ObservedPod) -> Finding:
-    said = pod.unschedulable_message.partition(" preemption:")[0]
+    said = _ASIDE.sub("", pod.unschedulable_message)
     if claim := _CLAIM.search(said):
         text = f"PersistentVolumeClaim {claim[1]} does not exist in the namespace of pod {pod.name}; create it, or correct spec.model.uri"
         return Finding(Patience.SHORT, Reason.MODEL_NOT_FOUND, clip(text))
