@@ -70,6 +70,8 @@ CHILDREN: Final = (
 )
 WATCHED: Final = (MODELS, *CHILDREN, PODS)
 RESOURCES: Final[Mapping[str, Resource]] = {resource.kind: resource for resource in (*WATCHED, LEASES)}
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
 CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
 
@@ -133,7 +135,7 @@ class Kube:
     ) -> dict[str, Any]:
         """One call; the answer's JSON. Raises ApiError for every refusal, broken connection and timeout."""
         url = f"{self._access.server}{path}" + (f"?{urlencode(query)}" if query else "")
-        data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        data = None if body is None else _encode(body).encode()
         async with self._slots:  # before the clock starts, and before the right to write is looked at
             limit = _TIMEOUT if allowed is None else aiohttp.ClientTimeout(total=allowed(), sock_connect=5)
             return await self._send(method, url, data, headers, limit)

@@ -43,7 +43,7 @@ def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Spac
 
 
 @pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
-@pytest.mark.parametrize("write", [1, 2, 4, 7, 8])
+@pytest.mark.parametrize("write", [1, 4, 8])
 def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, killed_at: Any, write: int, when: str):
     killed_at(space.apply_model, space.settled, write=write, when=when)
     assert sorted(child["kind"] for child in space.children()) == sorted(CHILDREN)
@@ -53,7 +53,7 @@ def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, kill
 
 
 @pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
-@pytest.mark.parametrize("write", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("write", [1, 3, 6])
 def test_killed_in_mid_rollout_it_ends_with_the_new_version_alone(
     space: Space, stopped: Operator, killed_at: Any, write: int, when: str
 ):
