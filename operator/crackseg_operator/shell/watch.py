@@ -23,11 +23,11 @@ RENEWAL_SECONDS: Final = 300.0
 #: No attempt to open a watch for this long: the watch is dead, whatever the socket says.
 STALE_SECONDS: Final = 2 * RENEWAL_SECONDS + 140.0
 _FIRST_FAILURE: Final = 6  # a first retry after about 0.2 s
-_LONGEST_RETRY: Final = 10.0
+_LONGEST_RETRY: Final = 3.0  # an API server that is back is noticed within this
 
 
 class EndlessBackoffs:
-    """Delays between attempts of kopf's calls: growing to 10 s with jitter, and never giving up."""
+    """Delays between attempts of kopf's calls: growing to 3 s with jitter, and never giving up."""
 
     def __iter__(self) -> Iterator[float]:
         """The delays of one call."""
@@ -126,6 +126,8 @@ class WatchTrace:
 
     def config(self) -> aiohttp.TraceConfig:
         """What the watches' session is opened with."""
+        for resource in WATCHED:
+            self._tried.setdefault(resource.plural, self._clock())
         trace = aiohttp.TraceConfig()
         trace.on_request_start.append(self._on_start)
         trace.on_request_end.append(self._on_end)
