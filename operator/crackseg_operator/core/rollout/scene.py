@@ -87,7 +87,7 @@ def stage(observed: Observed, status: Status, replicas: int) -> Scene:
 
     named = {one.revision for one in (status.stable, status.candidate) if one}
     seen = _revisions(observed)
-    live = (observed.model.status.get(name) or {} for name in ("stable", "candidate"))
+    live = (observed.model.status.get(name) for name in ("stable", "candidate"))
     return Scene(
         replicas=replicas,
         traffic=traffic(observed),
@@ -95,7 +95,7 @@ def stage(observed: Observed, status: Status, replicas: int) -> Scene:
         candidate=side(status.candidate),
         leftovers=tuple(look_at(observed, revision) for revision in sorted(seen - named)),
         phase=Phase(status.rollout.phase) if status.rollout else None,
-        on_record=frozenset(str(revision["revision"]) for revision in live if "revision" in revision),
+        on_record=frozenset(str(one.get("revision")) for one in live if isinstance(one, Mapping)),
     )
 
 
