@@ -69,6 +69,8 @@ class Space:
         """Stop watching and remove the namespace; nobody waits for its end here."""
         self._watch.terminate()
         self._reader.join()
+        if self._watch.stdout:
+            self._watch.stdout.close()
         self._watch.wait()
         self.cluster.kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
 
