@@ -97,11 +97,7 @@ def kubelet(node: Node, folder: NodeFolder, authority: Path, resolv_conf: Path) 
         "clusterDomain": "cluster.local",
         "clusterDNS": [addresses.DNS_ADDRESS],
         "resolvConf": str(resolv_conf),
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": str(authority)},
-        },
+        "authentication": _authentication(authority),
         "authorization": {"mode": "Webhook"},
         "rotateCertificates": False,
         "imageGCHighThresholdPercent": 100,
@@ -117,6 +113,15 @@ def kubelet(node: Node, folder: NodeFolder, authority: Path, resolv_conf: Path) 
         "shutdownGracePeriod": "0s",
     }
     return json.dumps(document, indent=1)
+
+
+def _authentication(authority: Path) -> dict[str, Any]:
+    """Who may ask the kubelet: whom the API server vouches for, or a certificate of the cluster's."""
+    return {
+        "anonymous": {"enabled": False},
+        "webhook": {"enabled": True},
+        "x509": {"clientCAFile": str(authority)},
+    }
 
 
 def proxy(node: Node, kubeconfig: Path) -> str:
