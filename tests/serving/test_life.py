@@ -175,3 +175,15 @@ def test_a_taken_port_is_one_sentence(serve: Serve):
     second = serve(APP_PORT=str(first.port))
     assert second.wait() == 1
     assert str(first.port) in second.lines[-1]["message"]
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(serve: Serve, tmp_path: Path):
+    """Its telemetry makes a device identifier and a cache below HOME before it sends anything."""
+    home = tmp_path / "home"
+    home.mkdir()
+    server = serve(HOME=str(home), XDG_CACHE_HOME=str(home), XDG_STATE_HOME=str(home), XDG_DATA_HOME=str(home), CI="")
+    server.wait_ready()
+    assert server.segment(GOOD).status == 200
+    assert server.stop() == 0
+    assert not list(home.rglob("*"))
+    assert not any("telemetry" in line["message"].lower() for line in server.lines)
