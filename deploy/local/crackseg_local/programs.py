@@ -47,11 +47,7 @@ MODULES = (
         ),
     ),
     Module("coredns", "github.com/coredns/coredns", (("coredns", "."),)),
-    Module(
-        "metrics-server",
-        "sigs.k8s.io/metrics-server",
-        (("metrics-server", "sigs.k8s.io/metrics-server/cmd/metrics-server"),),
-    ),
+    Module("metrics-server", "sigs.k8s.io/metrics-server", (("metrics-server", "."),)),
     Module("pause", "", (("pause", "."),)),
     Module("helm", "helm.sh/helm/v3", (("helm", "helm.sh/helm/v3/cmd/helm"),)),
     Module("kwok", "sigs.k8s.io/kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),
