@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before anything loads ONNX Runtime, which would report to its maker
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # before anything loads ONNX Runtime, which would report to its maker
 
 LAYERS = ("unit", "golden", "properties", "contract", "packaging", "readme", "models", "serving", "api", "local", "e2e")
 
