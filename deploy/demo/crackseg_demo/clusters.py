@@ -19,7 +19,7 @@ from pathlib import Path
 from crackseg_demo import kindcluster
 from crackseg_demo.kubectl import Kubectl
 from crackseg_demo.terminal import StepFailed
-from crackseg_local import addresses, images, paths, programs
+from crackseg_local import addresses, images, othercluster, paths, programs
 from crackseg_local.errors import LocalClusterError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -98,7 +98,7 @@ def _kind(tell: Callable[[str], None]) -> Iterator[Cluster]:
     helm, kubectl = _program("helm"), kindcluster.start(tell)
     names = Images(images.OPERATOR.name, images.SERVING_CPU.name)
     with port_forward(kubectl, "traefik", "traefik") as forwarded:
-        yield Cluster(kubectl, helm, names, forwarded, f"kind delete cluster --name {kindcluster.NAME}")
+        yield Cluster(kubectl, helm, names, forwarded, f"kind delete cluster --name {othercluster.KIND_NAME}")
 
 
 @contextmanager

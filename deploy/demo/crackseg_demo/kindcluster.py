@@ -13,10 +13,9 @@ from pathlib import Path
 
 from crackseg_demo.kubectl import Kubectl
 from crackseg_demo.terminal import StepFailed
-from crackseg_local import images, systemimages
+from crackseg_local import othercluster, systemimages
 from crackseg_local.errors import LocalClusterError
 
-NAME = "crackseg"
 REPOSITORY = Path(__file__).resolve().parents[3]
 _TRAEFIK = REPOSITORY / "deploy" / "local" / "manifests" / "traefik.yaml"
 
@@ -41,21 +40,20 @@ def start(tell: Callable[[str], None]) -> Kubectl:
 def _create(kind: Path, kubectl: Kubectl, tell: Callable[[str], None]) -> None:
     from pytest_kind import KindCluster
 
-    tell(f"creating the kind cluster {NAME}, unless it is there")
-    cluster = KindCluster(NAME, kubectl.kubeconfig, kind_path=kind, kubectl_path=Path(kubectl.program))
-    cluster.create()
-    for image in images.project_images(gpu=False):
-        tell(f"building {image.name} with Docker and loading it")
-        target = [f"--target={image.target}"] if image.target else []
-        _run(["docker", "build", "--quiet", *target, f"--tag={image.name}", f"--file={image.dockerfile}", "."])
-        cluster.load_docker_image(image.name)
+    if othercluster.KIND_NAME in _run([str(kind), "get", "clusters"]).split():
+        kubectl.kubeconfig.write_text(_run([str(kind), "get", "kubeconfig", f"--name={othercluster.KIND_NAME}"]))
+    tell(f"creating the kind cluster {othercluster.KIND_NAME}, unless it is there")
+    KindCluster(othercluster.KIND_NAME, kubectl.kubeconfig, kind_path=kind, kubectl_path=Path(kubectl.program)).create()
+    tell("building the images with Docker and loading them")
+    othercluster.load_images("kind", gpu=False)
     tell("starting Traefik")
     traefik = next(image for image in systemimages.addons() if image.name == "traefik")
-    _run([str(kind), "load", "image-archive", f"--name={NAME}", str(traefik.ensure())])
-    words = {"IMAGE": traefik.reference, "SYSTEM_NODE": f"{NAME}-control-plane", "INGRESS_ADDRESS": "the port-forward"}
+    _run([str(kind), "load", "image-archive", f"--name={othercluster.KIND_NAME}", str(traefik.ensure())])
+    node = f"{othercluster.KIND_NAME}-control-plane"
+    words = {"IMAGE": traefik.reference, "SYSTEM_NODE": node, "INGRESS_ADDRESS": "the port-forward"}
     kubectl.apply(string.Template(_TRAEFIK.read_text()).substitute(words))
     kubectl.within("traefik")("rollout", "status", "deployment/traefik", "--timeout=120s")
 
 
-def _run(arguments: Sequence[str]) -> None:
-    subprocess.run(arguments, cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
+def _run(arguments: Sequence[str]) -> str:
+    return subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
