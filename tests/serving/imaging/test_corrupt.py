@@ -65,13 +65,13 @@ def decoded_or_refused(data: bytes) -> None:
     assert outcome.endswith(".")
 
 
-@settings(max_examples=600, deadline=5000)
+@settings(max_examples=600, deadline=None)
 @given(damaged_files())
 def test_a_damaged_file_is_decoded_or_refused_with_a_sentence(data: bytes):
     decoded_or_refused(data)
 
 
-@settings(max_examples=300, deadline=5000)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from([b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0+", b"RIFF....WEBPVP8X", b"BM"]), st.binary(max_size=300))  # fmt: skip
 def test_noise_behind_a_known_beginning_is_refused_with_a_sentence(magic: bytes, noise: bytes):
     decoded_or_refused(magic + noise)

@@ -23,6 +23,7 @@ def opened(png: bytes) -> NDArray[np.uint8]:
     return picture
 
 
+@settings(deadline=None)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32 - 1))
 def test_a_mask_survives_its_png_with_one_bit_a_pixel(height: int, width: int, seed: int):
     mask = (np.random.default_rng(seed).random((height, width)) < 0.4).astype(np.uint8) * 255
@@ -94,7 +95,7 @@ def test_a_polygon_encloses_its_crack(mask: NDArray[np.uint8]):
     assert area == pytest.approx(crack.area_pixels, rel=0.2)
 
 
-@settings(max_examples=50, deadline=2000)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_polygons_lie_inside_the_picture(seed: int):
     mask = (np.random.default_rng(seed).random((30, 40)) < 0.5).astype(np.uint8) * 255

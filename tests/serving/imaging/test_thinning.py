@@ -40,7 +40,7 @@ def masks(draw: st.DrawFn) -> NDArray[np.uint8]:
     return (smoothed > np.quantile(smoothed, draw(st.floats(0.1, 0.95)))).astype(np.uint8)
 
 
-@settings(max_examples=300, deadline=2000)
+@settings(max_examples=300, deadline=None)
 @given(masks())
 def test_topology_is_kept(mask: NDArray[np.uint8]):
     skeleton = thinned(mask)
@@ -49,7 +49,7 @@ def test_topology_is_kept(mask: NDArray[np.uint8]):
     assert holes(skeleton) == holes(mask)
 
 
-@settings(max_examples=100, deadline=2000)
+@settings(max_examples=100, deadline=None)
 @given(masks())
 def test_what_is_thin_stays_as_it_is(mask: NDArray[np.uint8]):
     skeleton = thinned(mask)
