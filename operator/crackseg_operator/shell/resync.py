@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 #: After a watch was opened, this much time passes before the list: the watch may tell by itself meanwhile.
 _PATIENCE: Final = 0.5
-_SECOND_LOOK: Final = 1.0
+_SECOND_LOOK: Final = 2.0
 _FIRST_FAILURE: Final = 6  # backoff starts at about 0.2 s
 
 
