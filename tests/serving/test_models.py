@@ -52,3 +52,11 @@ def test_metadata_decide_name_version_and_threshold_where_settings_are_silent(se
     server = serve(MODEL_PATH=path, MODEL_NAME="road", MODEL_VERSION="5", THRESHOLD_PERCENT="80").wait_ready()
     spoken = server.ask("GET", "/model/info").json
     assert (spoken["name"], spoken["version"], spoken["thresholdPercent"]) == ("road", "5", 80)
+
+
+def test_a_version_that_no_header_can_hold_is_still_served(serve: Serve, tmp_path: Path):
+    path = str(DarkModel(metadata={"crackseg.version": "1.0 β\r\nX-Evil: 1"}).save(tmp_path / "model.onnx"))
+    answer = serve(MODEL_PATH=path).wait_ready().ask("GET", "/model/info")
+    assert answer.headers["x-model-version"] == "1.0 ???X-Evil: 1"
+    assert "x-evil" not in answer.headers
+    assert answer.json["version"] == "1.0 β\r\nX-Evil: 1"

@@ -99,6 +99,15 @@ def test_more_items_than_a_batch_come_back_in_order(server: ServerProcess):
         pytest.param(document(data=[[1.0], [1.0, 2.0]]), 400, "numbers", id="ragged lists"),
         pytest.param(document(data=None), 400, "data", id="no figures"),
         pytest.param(document(shape=[1, 3, 40_000, 40_000]), 413, "allowed", id="too many elements"),
+        pytest.param(
+            document(shape=[1 << 32, 3, 1 << 31, 16]), 413, "allowed", id="so many elements that a product overflows"
+        ),
+        pytest.param(
+            document(shape=[1 << 62, 3, 16, 16], parameters={"binary_data_size": 0}),
+            413,
+            "allowed",
+            id="a product of nought",
+        ),
         pytest.param({"inputs": []}, 400, "image", id="no input"),
         pytest.param({"inputs": "image"}, 400, "inputs", id="inputs that are no list"),
         pytest.param([1, 2], 400, "inputs", id="a list for an object"),

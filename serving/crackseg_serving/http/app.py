@@ -129,7 +129,7 @@ class App:
             "content-type": response.content_type,
             "content-length": str(len(response.body)),
             _REQUEST_ID: request.id,
-            contract.VERSION_HEADER.lower(): self._engine.version,
+            contract.VERSION_HEADER.lower(): _safe(self._engine.version),
             **{name.lower(): value for name, value in response.headers.items()},
         }
         if self._engine.state.reason == "Draining":
@@ -144,6 +144,11 @@ def _allow(request: Request, *methods: str) -> None:
     if request.method not in methods:
         allowed = ", ".join(methods)
         raise Problem(405, "Method not allowed", f"{request.path} takes {allowed}", {"Allow": allowed})
+
+
+def _safe(text: str) -> str:
+    """Text that a model's author wrote, as a header may hold it."""
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)
 
 
 def _request_id(headers: dict[str, str]) -> str:

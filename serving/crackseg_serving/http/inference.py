@@ -16,7 +16,7 @@ from crackseg_serving.http.tensors import BINARY_HEADER, encode_inference, input
 from crackseg_serving.http.work import perform
 from crackseg_serving.runtime.signature import TensorSpec
 
-_JSON_ALLOWANCE: Final = 8  # a number in JSON takes more bytes than in binary
+_JSON_WEIGHT: Final = 5  # numbers parsed from JSON take so many times the memory of their text
 
 
 def server_metadata() -> Response:
@@ -56,10 +56,11 @@ async def infer(engine: Engine, request: Request) -> Response:
     """POST /v2/models/NAME/infer: a tensor in, the model's raw output out. Raises Refused or Problem."""
     model = engine.model
     spec = model.signature.output
-    limit = engine.settings.max_bytes * _JSON_ALLOWANCE
-
+    weight = 1 if BINARY_HEADER in request.headers else _JSON_WEIGHT
     with engine.admission.request() as ticket, engine.admission.body() as grow:
-        body = await receive_body(request, limit, ticket.remaining, grow)
+        body = await receive_body(
+            request, engine.settings.max_bytes, ticket.remaining, lambda size: grow(size * weight)
+        )
 
         def work() -> tuple[bytes, int | None]:
             with engine.metrics.stage("decode"):

@@ -5,6 +5,7 @@ Pure. Raises Refused (WRONG_TENSOR or BAD_REQUEST) with the name of the tensor a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ def input_tensor(document: dict[str, Any], binary: memoryview, signature: Signat
     if tensor.get("datatype") != spec.datatype:
         raise _wrong(f"input {spec.name!r} must have datatype {spec.datatype}, found {tensor.get('datatype')!r}")
     shape = _shape(tensor.get("shape"), signature)
-    count = int(np.prod(shape, dtype=np.int64))
+    count = math.prod(shape)
     if count > max_elements:
         raise Refused(
             Cause.TOO_MANY_PIXELS, f"input {spec.name!r} has {count} elements, more than the {max_elements} allowed"
@@ -83,7 +84,7 @@ def _shape(shape: object, signature: Signature) -> tuple[int, ...]:
 
 def _from_bytes(binary: memoryview, size: object, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
     dtype = DTYPES[spec.datatype]
-    needed = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    needed = math.prod(shape) * dtype.itemsize
     if size != needed or len(binary) != needed:
         raise _wrong(
             f"input {spec.name!r} of shape {list(shape)} has {needed} bytes; announced {size}, received {len(binary)}"
