@@ -65,14 +65,14 @@ class Client:
 def crd_plane() -> Iterator[ControlPlane]:
     with ControlPlane(controllers=False) as plane:
         plane.kubectl("apply", "-f", str(CRD))
-        plane.kubectl("wait", "--for=condition=Established", "crd/cracksegmodels.crackseg.io", "--timeout=30s")
+        plane.kubectl("wait", "--for=condition=Established", "crd/cracksegmodels.crackseg.io", "--timeout=120s")
         _await_discovery(plane)
         yield plane
 
 
 def _await_discovery(plane: ControlPlane) -> None:
     """Wait until short names and descriptions are published; the API server does so soon after Established."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             plane.kubectl("explain", "csm.spec")

@@ -106,7 +106,7 @@ def test_the_built_in_roles_cover_models(installed: ControlPlane):
 
 def _await_aggregation(plane: ControlPlane, role: str, question: str) -> None:
     """Wait until the controller-manager has added our rules to the built-in role, and the API server knows it."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not allowed(plane, role, [question]):
         assert time.monotonic() < deadline, f"role {role} was not aggregated"
         time.sleep(0.2)
