@@ -100,10 +100,10 @@ def open_session(path: Path, device: str, threads: int) -> Session:
 
 def _choose(device: str) -> tuple[str, ...]:
     available = set(onnxruntime.get_available_providers())
+    if device == "Auto":
+        device = "CUDA" if _CUDA in available and _card() else "CPU"
     if _CUDA in available and device != "CPU":
         onnxruntime.preload_dlls()  # the CUDA libraries come from their wheels
-    if device == "Auto":
-        return _PROVIDERS["CUDA"] if _CUDA in available and _card() else _PROVIDERS["CPU"]
     wanted = _PROVIDERS[device]
     if wanted[0] not in available:
         raise _fallback(device, f"this image's ONNX Runtime has only {', '.join(sorted(available))}: use the GPU image")
