@@ -172,11 +172,15 @@ def test_a_host_is_served_with_its_own_certificate(served: Space, photograph: by
 
     def answered() -> int:
         address = served.cluster.ingress.removeprefix("http://")
-        with socket.create_connection((address, 443), timeout=10) as plain:
+        with (
+            socket.create_connection((address, 443), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
             connection = http.client.HTTPSConnection(host)
-            connection.sock = context.wrap_socket(plain, server_hostname=host)
+            connection.sock = secured
             connection.request("POST", "/v1/segment", photograph, {"Content-Type": "image/jpeg"})
-            return connection.getresponse().status
+            with connection.getresponse() as answer:
+                return answer.status
 
     def certified() -> bool:
         try:
