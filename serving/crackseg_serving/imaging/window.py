@@ -7,7 +7,6 @@ edge, how much of it the crack covers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -15,8 +14,6 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.coverage import cover
 from crackseg_serving.imaging.thinning import Indices
-
-Part = TypeVar("Part", NDArray[np.uint8], NDArray[np.float32])
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +44,28 @@ def open_window(
         return None
     left, top, right, bottom = max(x - 1, 0), max(y - 1, 0), min(x + w + 1, width), min(y + h + 1, height)
     part = (mask[top:bottom, left:right] != 0).view(np.uint8)
-    # A part without a pixel beside the crack has no distances at all: nothing in it is farther than its own size.
-    distances: NDArray[np.float32] = np.minimum(
-        cv2.distanceTransform(part, cv2.DIST_L2, 5), np.float32(max(part.shape))
-    )
-    frame = _with_rim(part)
+    frame = _with_rim(part, cv2.BORDER_CONSTANT)
     count, labels = cv2.connectedComponents(frame, connectivity=8)
     pixels = np.flatnonzero(frame.view(bool))
     outside = np.zeros(frame.shape, np.uint8)
     outside[0, :], outside[-1, :] = y == 0, y + h == height
     outside[:, 0] |= np.uint8(x == 0)
     outside[:, -1] |= np.uint8(x + w == width)
+    beyond = frame | outside
+    half_widths: NDArray[np.float32] = cv2.distanceTransform(beyond, cv2.DIST_L2, 5)
+    if (
+        cv2.countNonZero(beyond) == beyond.size
+    ):  # no pixel beside the crack, and so no distance: nothing is farther than the window is large
+        half_widths = np.full(frame.shape, max(frame.shape), np.float32)
     if probabilities is None:
         covered = frame * np.uint8(255)
         areas = np.bincount(labels.reshape(-1)[pixels], minlength=count).astype(np.float64)
     else:
-        near = cv2.copyMakeBorder(probabilities[top:bottom, left:right], 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+        near = _with_rim(probabilities[top:bottom, left:right], cv2.BORDER_REPLICATE)
         covered, areas = cover(frame, pixels, labels, outside, near, threshold_percent)
-    return Window(frame, left - 1, top - 1, pixels, labels, count, _with_rim(distances), covered, areas, outside)
+    return Window(frame, left - 1, top - 1, pixels, labels, count, half_widths, covered, areas, outside)
 
 
-def _with_rim(part: Part) -> Part:
-    rimmed: Part = cv2.copyMakeBorder(part, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+def _with_rim(part: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
+    rimmed: NDArray[np.uint8] = cv2.copyMakeBorder(part, 1, 1, 1, 1, border, value=0)
     return rimmed
