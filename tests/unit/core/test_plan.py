@@ -65,6 +65,23 @@ def test_a_resting_model_needs_no_write_no_event_and_no_timer() -> None:
     assert (decided.events, decided.requeue_after, decided.outcome) == ((), None, None)
 
 
+def test_a_new_model_costs_one_write_a_child_and_one_for_status() -> None:
+    cluster = Cluster({"model": model("1"), "replicas": 2})
+    decided = cluster.turn()
+    assert cluster.writes == len(decided.world) + 1
+    assert decided.events == ()
+    assert decided.requeue_after, "nothing but time, or the cluster, goes on from here"
+    assert cluster.pending(cluster.plan()) == []
+
+
+def test_a_changed_autoscaler_costs_two_writes() -> None:
+    cluster = resting(autoscaling={"maxReplicas": 3})
+    before = cluster.writes
+    cluster.edit(autoscaling={"maxReplicas": 4})
+    cluster.turn()
+    assert cluster.writes == before + 2
+
+
 def test_a_plan_changes_nothing_that_it_is_given() -> None:
     cluster = in_mid_rollout()
     observed = cluster.observe()

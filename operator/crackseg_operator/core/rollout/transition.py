@@ -90,9 +90,12 @@ def _begin(status: Status, source: Source, evidence: Evidence) -> _Changed:
     candidate = candidate.model_copy(update={"source": None})  # the spec itself names it
     deadline = to_text(evidence.now + evidence.policy.progress_deadline_seconds)
     clock = RolloutStatus(phase="Starting", since=now, progressed=now, deadline=deadline)
-    beside = f" beside version {status.stable.version}, without traffic" if status.stable else ""
-    started = Turn(Reason.STARTING, f"Version {source.model.version} (revision {source.revision}) starts{beside}.")
-    return _with(dropped, candidate=candidate, rollout=clock), (*turns, started)
+    begun = _with(dropped, candidate=candidate, rollout=clock)
+    if status.stable is None:  # no Event: a new model costs one write a child and one for status
+        return begun, turns
+    beside = f"beside version {status.stable.version}, without traffic"
+    text = f"Version {source.model.version} (revision {source.revision}) starts {beside}."
+    return begun, (*turns, Turn(Reason.STARTING, text))
 
 
 def _promote(status: Status, source: Source, evidence: Evidence) -> _Changed:
