@@ -64,7 +64,7 @@ class Resources(Model):
     """Compute resources of the serving container, as in a Pod."""
 
     requests: dict[str, Quantity] = Field(default_factory=dict, max_length=6)
-    """What the scheduler sets aside for each pod, such as cpu: 500m and memory: 1Gi. A CPU request is needed where autoscaling follows CPU."""
+    """What the scheduler sets aside for each pod, such as cpu: 500m and memory: 1Gi. For what is named neither here nor in limits: cpu 250m and memory 256Mi. An autoscaler's CPU percentage is relative to the CPU request."""
     limits: dict[str, Quantity] = Field(default_factory=dict, max_length=6)
     """What each pod may use at most. The server sizes its thread pools by the CPU limit, and is killed (reason OutOfMemory) above the memory limit."""
 
