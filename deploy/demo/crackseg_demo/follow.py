@@ -53,20 +53,21 @@ def follow(kubectl: Kubectl, name: str, until: Callable[[Resource], bool], secon
     """Print what changes until the condition holds, and return the resource; raises StepFailed when time is over."""
     began, told = time.monotonic(), set[str]()
     for resource in kubectl.watch("csm", name, seconds):
-        for line in _lines(resource):
-            if line not in told:
-                told.add(line)
-                terminal.say(f"{time.monotonic() - began:5.1f} s  {line}")
+        for line, message in _lines(resource):
+            if message not in told:
+                told.add(message)
+                terminal.say(f"{time.monotonic() - began:5.1f} s  {line}: {message}")
         if until(resource):
             return resource
     seen = "\n".join(sorted(told)) or "nothing: is the operator running?"
     raise StepFailed(f"{name} did not come to where it should within {seconds:.0f} s. What it said of itself:\n{seen}")
 
 
-def _lines(resource: Resource) -> list[str]:
+def _lines(resource: Resource) -> list[tuple[str, str]]:
+    """Each condition as (what it says in words, its sentence); conditions that say the same are told once."""
     if not up_to_date(resource):
         return []
     return [
-        f"{condition['type']}={condition['status']:<6} {condition['reason']}: {condition.get('message', '')}"
+        (f"{condition['type']}={condition['status']:<6} {condition['reason']}", condition.get("message", ""))
         for condition in resource.get("status", {}).get("conditions", [])
     ]
