@@ -20,7 +20,7 @@ from crackseg_operator.shell.apply import Applier
 from crackseg_operator.shell.events import Recorder
 from crackseg_operator.shell.kube import MODELS, WATCHED, Access, ApiError, Kube, Resource, open_session
 from crackseg_operator.shell.leader import AlwaysLeader, Leader
-from crackseg_operator.shell.reconcile import Reconciler, follow
+from crackseg_operator.shell.reconcile import Follower, Reconciler
 from crackseg_operator.shell.resync import Resync
 from crackseg_operator.shell.store import Key, Store
 from crackseg_operator.shell.telemetry import Endpoints, Health, Metrics
@@ -51,7 +51,7 @@ class App:
             else AlwaysLeader()
         )
         self._applier = Applier(self._kube, self._store, self._leader, self._metrics, _clock)
-        self.seen = follow(self._store, self._queue, self._applier)  # every event of every watch
+        self.follower = Follower(self._store, self._queue, self._applier)
         self._resync = Resync(self._kube, self._store, self._queue.add)
         self._trace = watch.WatchTrace(settings.watch_namespace, self._watch_opened, _clock)
         self._health = Health(self._queue.oldest_age, self._trace.stale)
@@ -182,7 +182,7 @@ async def run(settings: Settings) -> None:
     kopf.on.startup(registry=registry)(start)
     kopf.on.cleanup(registry=registry)(stop)
     kopf.on.login(registry=registry)(login)
-    watch.register(registry, app.seen)
+    watch.register(registry, app.follower)
     namespaces = [settings.watch_namespace] if settings.watch_namespace else []
     # Named, because kopf would ask the system for a user name, and uid 65532 has none.
     identity: Any = settings.pod_name

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from typing import Protocol
 
@@ -136,18 +135,26 @@ class Reconciler:
             self._queue.due(key, min(delays))
 
 
-def follow(store: Store, queue: WorkQueue[Key], applier: Applier) -> Callable[[str, str | None, Object], None]:
-    """What `watch` calls with each event: kind, type and object. Keeps the store, wakes the model concerned."""
+class Follower:
+    """What `watch` tells of each event: keeps the store, wakes the model concerned."""
 
-    def seen(kind: str, what: str | None, raw: Object) -> None:
+    def __init__(self, store: Store, queue: WorkQueue[Key], applier: Applier) -> None:
+        self._store = store
+        self._queue = queue
+        self._applier = applier
+
+    def is_news(self, kind: str, what: str | None, raw: Object) -> bool:
+        """Whether there is anything to take in."""
+        return what == "DELETED" or self._store.is_news(kind, raw)
+
+    def see(self, kind: str, what: str | None, raw: Object) -> None:
+        """Take the event in. Its type is ADDED, MODIFIED, DELETED, or None where it was listed."""
         meta = raw["metadata"]
         if what == "DELETED":
-            key = store.remove(kind, meta["namespace"], meta["name"], int(meta["resourceVersion"]))
+            key = self._store.remove(kind, meta["namespace"], meta["name"], int(meta["resourceVersion"]))
             if kind == MODELS.kind:
-                applier.forget(meta["uid"])
+                self._applier.forget(meta["uid"])
         else:
-            key = store.put(kind, raw)
+            key = self._store.put(kind, raw)
         if key is not None:
-            queue.add(key)
-
-    return seen
+            self._queue.add(key)

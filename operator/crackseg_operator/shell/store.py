@@ -42,14 +42,18 @@ class Store:
         self._owned: dict[Key, dict[tuple[str, Key], Kept]] = {}
         self._tombstones: dict[tuple[str, Key], int] = {}
 
+    def is_news(self, kind: str, raw: Mapping[str, Any]) -> bool:
+        """Whether `put` would take this object in; the echo of an own write is no news."""
+        meta = raw["metadata"]
+        return int(meta["resourceVersion"]) > self._known_version(kind, Key(meta["namespace"], meta["name"]))
+
     def put(self, kind: str, raw: Mapping[str, Any]) -> Key | None:
         """Take an object in; the model whose world changed with it, or None where nothing is new."""
         meta = raw["metadata"]
         name, version = Key(meta["namespace"], meta["name"]), int(meta["resourceVersion"])
-        old = self._kinds[kind].get(name)
-        known = old.version if old else self._tombstones.get((kind, name), 0)
-        if version <= known:
+        if version <= self._known_version(kind, name):
             return None
+        old = self._kinds[kind].get(name)
         kept = Kept(_reduce(kind, raw), version, _owner(kind, meta))
         self._kinds[kind][name] = kept
         if old and old.owner and old.owner != kept.owner:
@@ -103,6 +107,10 @@ class Store:
     def versions(self, kind: str) -> Iterator[tuple[Key, int]]:
         """Every known object of a kind with its resourceVersion."""
         return ((name, kept.version) for name, kept in list(self._kinds[kind].items()))
+
+    def _known_version(self, kind: str, name: Key) -> int:
+        old = self._kinds[kind].get(name)
+        return old.version if old else self._tombstones.get((kind, name), 0)
 
     def _bury(self, where: tuple[str, Key], version: int) -> None:
         self._tombstones.pop(where, None)

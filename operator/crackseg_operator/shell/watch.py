@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import aiohttp
 import kopf
@@ -98,21 +98,37 @@ def configure(settings: kopf.OperatorSettings, *, streaming_lists: bool) -> None
             settings.watching.label_selectors[resource.group, resource.version, resource.plural] = labels
 
 
-def register(registry: kopf.OperatorRegistry, seen: Callable[[str, str | None, Object], None]) -> None:
-    """One handler a kind; `seen` gets the kind, the event's type (None: listed) and the raw object."""
+class Follower(Protocol):
+    """Who is told of events: the store's keeper."""
+
+    def is_news(self, kind: str, what: str | None, raw: Object) -> bool:
+        """Whether there is anything to take in."""
+
+    def see(self, kind: str, what: str | None, raw: Object) -> None:
+        """Take the event in."""
+
+
+def register(registry: kopf.OperatorRegistry, follower: Follower) -> None:
+    """One handler a kind. Most events are echoes of our own writes: kopf's filter drops them before a handler's costs."""
     for resource in WATCHED:
-        _register(registry, resource, seen)
+        _register(registry, resource, follower)
 
 
-def _register(
-    registry: kopf.OperatorRegistry, resource: Resource, seen: Callable[[str, str | None, Object], None]
-) -> None:
+def _register(registry: kopf.OperatorRegistry, resource: Resource, follower: Follower) -> None:
+    def is_news(event: kopf.RawEvent, **_: Any) -> bool:
+        return follower.is_news(resource.kind, event["type"], event["object"])
+
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
-        seen(resource.kind, event["type"], event["object"])
+        follower.see(resource.kind, event["type"], event["object"])
 
-    kopf.on.event(resource.group, resource.version, resource.plural, id=f"see-{resource.plural}", registry=registry)(
-        handle
-    )
+    kopf.on.event(
+        resource.group,
+        resource.version,
+        resource.plural,
+        id=f"see-{resource.plural}",
+        registry=registry,
+        when=is_news,
+    )(handle)
 
 
 class WatchTrace:

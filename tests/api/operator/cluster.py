@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -202,7 +203,8 @@ class Operator:
             **self.environment,
         }
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "crackseg_operator"]
+            dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+            command = [*dies_with_us, sys.executable, "-m", "crackseg_operator"]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         if wait:
             wait_for(self.ready, seconds=60, why=f"the operator is ready; its log: {self.log}")
