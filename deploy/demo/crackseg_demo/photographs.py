@@ -46,8 +46,9 @@ def _photograph(path: Path, folder: Path) -> Photograph:
     return Photograph(path.stem, path.read_bytes(), mask, json.loads(truth.read_text()) if truth.exists() else None)
 
 
-def show(target: Target, picture: Photograph, out: Path) -> None:
-    """Send one picture, say what came back beside what is known, and save its overlay."""
+def show(target: Target, picture: Photograph, out: Path) -> float | None:
+    """Send one picture, say what came back beside what is known, and save its overlay; IoU with the true mask, if known."""
+    agreement = None
     content = picture.content
     found = answers.measurements(target, content)
     overlay = out / f"{picture.name}.overlay.png"
@@ -69,3 +70,4 @@ def show(target: Target, picture: Photograph, out: Path) -> None:
         agreement = answers.intersection_over_union(mask, answers.mask(picture.mask))
         say(f"  agreement with the true mask (IoU): {agreement:.2f}")
     done(f"overlay: {overlay}")
+    return agreement
