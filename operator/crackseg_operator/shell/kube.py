@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
+from yarl import URL
 
 from crackseg_operator.api.names import FIELD_MANAGER, GROUP, KIND, LABEL_MANAGED_BY, MANAGED_BY, PLURAL, VERSION
 
@@ -134,7 +135,8 @@ class Kube:
         allowed: Allowed | None = None,
     ) -> dict[str, Any]:
         """One call; the answer's JSON. Raises ApiError for every refusal, broken connection and timeout."""
-        url = f"{self._access.server}{path}" + (f"?{urlencode(query)}" if query else "")
+        # Names of objects need no quoting, so the client need not look for what to quote.
+        url = URL(f"{self._access.server}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
         data = None if body is None else _encode(body).encode()
         async with self._slots:  # before the clock starts, and before the right to write is looked at
             limit = _TIMEOUT if allowed is None else aiohttp.ClientTimeout(total=allowed(), sock_connect=5)
@@ -143,12 +145,11 @@ class Kube:
     async def _send(
         self,
         method: HTTPMethod,
-        url: str,
+        url: URL,
         data: bytes | None,
         headers: Mapping[str, str] | None,
         limit: aiohttp.ClientTimeout,
     ) -> dict[str, Any]:
-        what = f"{method} {url.removeprefix(self._access.server).partition('?')[0]}"
         try:
             async with self._session.request(method, url, data=data, headers=headers, timeout=limit) as response:
                 raw = await response.read()
@@ -159,9 +160,9 @@ class Kube:
                     self.renew()
                 raise _refusal(response.status, raw, response.headers.get("Retry-After", ""))
         except TimeoutError as error:
-            raise ApiError(0, f"{what}: no answer in time") from error
+            raise ApiError(0, f"{method} {url.path}: no answer in time") from error
         except (aiohttp.ClientError, ValueError, RuntimeError) as error:
-            raise ApiError(0, f"{what}: {str(error) or type(error).__name__}") from error
+            raise ApiError(0, f"{method} {url.path}: {str(error) or type(error).__name__}") from error
 
     async def version(self) -> tuple[int, int]:
         """Major and minor version of the API server."""
@@ -229,6 +230,7 @@ class Kube:
 def open_session(access: Access, traces: list[aiohttp.TraceConfig] | None = None) -> aiohttp.ClientSession:
     """A session with the credentials."""
     return aiohttp.ClientSession(
+        cookie_jar=aiohttp.DummyCookieJar(),  # the API server sets none
         connector=aiohttp.TCPConnector(limit=0, ssl=access.tls, keepalive_timeout=75),
         # Compression costs the API server more time than a cluster's network saves.
         headers={
