@@ -68,7 +68,7 @@ def plane() -> Iterator[ControlPlane]:
     """An API server that knows CrackSegModels."""
     with ControlPlane(controllers=False) as started:
         started.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        started.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=30s")
+        started.wait_for_api("crackseg.io/v1alpha1")
         yield started
 
 
@@ -125,7 +125,7 @@ def test_each_way_to_install_installs(command: str):
     with ControlPlane(controllers=False) as fresh:
         done = run(command, fresh)
         assert done.returncode == 0, done.stderr
-        fresh.kubectl("wait", "--for=condition=Established", "crd/cracksegmodels.crackseg.io", "--timeout=30s")
+        fresh.wait_for_api("crackseg.io/v1alpha1")
         deployments = fresh.kubectl("get", "deployments", "--all-namespaces", "--output=name")
         assert "deployment.apps/" in deployments
 

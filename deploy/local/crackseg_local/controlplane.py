@@ -110,6 +110,19 @@ class ControlPlane:
         """Run kubectl as administrator and return what it prints; LocalClusterError carries what it complained of."""
         return run([self.bin / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
 
+    def wait_for_api(self, group_version: str) -> None:
+        """Wait until the API server serves a group that a CRD brings. (`kubectl wait` fails on a CRD without conditions.)"""
+
+        def is_served() -> bool:
+            try:
+                self.kubectl("get", "--raw", f"/apis/{group_version}")
+            except LocalClusterError:
+                return False
+            return True
+
+        if not processes.wait_until(is_served, 60):
+            raise LocalClusterError(f"the API server does not serve {group_version} after 60 s: is its CRD applied?")
+
     def user_kubeconfig(self, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig of any user, by client certificate; the user has the rights that RBAC gives it and no others."""
         return self._plane.user_kubeconfig(user, groups)

@@ -65,7 +65,7 @@ class Client:
 def crd_plane() -> Iterator[ControlPlane]:
     with ControlPlane(controllers=False) as plane:
         plane.kubectl("apply", "-f", str(CRD))
-        plane.kubectl("wait", "--for=condition=Established", "crd/cracksegmodels.crackseg.io", "--timeout=120s")
+        plane.wait_for_api("crackseg.io/v1alpha1")
         _await_discovery(plane)
         yield plane
 
