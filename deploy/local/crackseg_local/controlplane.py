@@ -111,7 +111,7 @@ class ControlPlane:
         return run([self.bin / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
 
     def wait_for_api(self, group_version: str) -> None:
-        """Wait until the API server serves a group that a CRD brings. (`kubectl wait` fails on a CRD without conditions.)"""
+        """Wait until the API server serves a group that a CRD brings; `kubectl wait` fails on a CRD without conditions."""
 
         def is_served() -> bool:
             try:
