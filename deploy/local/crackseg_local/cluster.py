@@ -169,26 +169,17 @@ def _start(cluster: Cluster, images: Iterable[SystemImage]) -> None:
 
 
 def _start_api(cluster: Cluster) -> None:
-    found = cluster.plane.apiserver.running_pid()
-    try:
-        _await_api(cluster)
-    except LocalClusterError:
-        if found is None or processes.is_alive(found):
-            raise
-        say("the API server that was found has ended; starting another")
-        _await_api(cluster)
-    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
-
-
-def _await_api(cluster: Cluster) -> None:
-    """Start what does not run and wait for it; a server that was told to end may answer a little longer."""
+    """Bring the API server up; one that runs but is not ready may be about to end, so it is replaced."""
     plane = cluster.plane
+    url, authority = plane.endpoint.url, plane.authority
+    if not controlplane.is_ready(url, authority):
+        plane.apiserver.stop(patience_seconds=1.0)
     for process in plane.core():
         process.start()
-    url, authority = plane.endpoint.url, plane.authority
     what = "the API server was ready"
     processes.wait_for(plane.core(), lambda: controlplane.is_ready(url, authority), what, _API_SECONDS)
     say("the API server is ready")
+    cluster.kubectl("apply", "--server-side", "-f", "-", stdin="\n---\n".join(map(json.dumps, node_objects())))
 
 
 def _start_runtime(node: NodePrograms) -> None:
@@ -267,8 +258,9 @@ def _wait_until_ready(cluster: Cluster) -> None:
         return wait
 
     def metrics() -> None:
-        running = ["--for=jsonpath={.status.phase}=Running", "--selector=k8s-app=metrics-server"]
-        cluster.kubectl("wait", "pod", "--namespace=kube-system", *running, _WAIT)
+        wait = ["wait", "--namespace=kube-system", _WAIT]
+        cluster.kubectl(*wait, "deployment/metrics-server", "--for=jsonpath={.status.updatedReplicas}=1")
+        cluster.kubectl(*wait, "pod", "--selector=k8s-app=metrics-server", "--for=jsonpath={.status.phase}=Running")
         say("metrics-server runs; its first figures come a quarter of a minute later")
 
     try:

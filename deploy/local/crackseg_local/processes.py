@@ -18,6 +18,8 @@ from crackseg_local.errors import LocalClusterError
 
 MARK = "CRACKSEG_LOCAL_STATE"
 _POLL_SECONDS = 0.02
+# On a busy machine the kernel now and then answers with nothing when it is asked for a living process's environment.
+_DOUBT_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ class Process:
             pid = int(self.pid_file.read_text())
         except (FileNotFoundError, ValueError):
             return None
-        return pid if belongs_to(pid, self.state) else None
+        ours = wait_until(lambda: belongs_to(pid, self.state) or not is_alive(pid), _DOUBT_SECONDS)
+        return pid if ours and is_alive(pid) else None
 
     def start(self) -> int:
         """Start the program in its own session and note its pid; an already running one is left alone."""
