@@ -74,11 +74,11 @@ class Admission:
     """Counts requests and memory; refuses before latency or memory grow without bound."""
 
     def __init__(self, *, max_requests: int, memory: int, timeout: float) -> None:
-        """`memory` bytes are for bodies (a quarter) and for the images in them (the rest); `timeout` is in seconds."""
+        """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds."""
         self._max_requests = max_requests
         self._timeout = timeout
-        self._bodies = _Room(memory // 4)
-        self._images = _Room(memory - memory // 4)
+        self._bodies = _Room(memory // 8)
+        self._images = _Room(memory - memory // 8)
         self.requests = 0
         self.latest = time.monotonic()  # when the last request came
 
@@ -131,6 +131,26 @@ class Admission:
         while not room.take(size):
             ticket.check()
             room.wait()
+        try:
+            yield
+        finally:
+            room.give(size)
+
+    @contextmanager
+    def more(self, size: int, held: int) -> Iterator[None]:
+        """`size` bytes more for an image that has `held` already; at once, for two that wait for each other wait for ever.
+
+        Raises Refused (TOO_MANY_PIXELS where it can never fit, OVERLOADED where it does not fit now).
+        """
+        room = self._images
+        if size + held > room.size:
+            raise Refused(
+                Cause.TOO_MANY_PIXELS,
+                f"so much of the image is crack that measuring it needs about {size >> 20} MiB of memory, and the server has "
+                f"{room.size >> 20} MiB for images: ask for a mask, cut the image, or give the server a higher memory limit",
+            )
+        if not room.take(size):
+            raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
         try:
             yield
         finally:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _RUNNERS_ON_A_CARD: Final = 2  # one computes while the other's tensors travel
-_RESERVE: Final = 192 << 20  # bytes for the interpreter, its libraries and a small model
+_RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
 @dataclass(frozen=True, slots=True)

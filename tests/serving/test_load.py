@@ -114,3 +114,17 @@ def test_a_body_that_never_comes_is_given_up(serve: Serve):
             b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\nabc"
         )
         assert client.recv(100).startswith(b"HTTP/1.1 408")
+
+
+def test_a_picture_that_is_all_crack_is_not_measured_beyond_the_memory(serve: Serve):
+    server = serve(MEMORY_LIMIT=str(384 << 20), TILE_OVERLAP="0").wait_ready()
+    black = encoded(np.zeros((2000, 2000, 3), np.uint8))
+    before = peak_memory(server)
+    refused = server.segment(black, "?output=json")
+    assert (refused.status, refused.json["title"]) == (413, "Too many pixels")
+    assert "ask for a mask" in refused.json["detail"]
+    assert mask_of(server.segment(black, "?output=mask").body).all()
+    lines = np.full((1000, 1000, 3), 170, np.uint8)
+    lines[::4] = 0
+    assert server.segment(encoded(lines), "?output=json").status == 200
+    assert peak_memory(server) - before < 4e6 * 16 + 1e6 * (16 + 300 / 4)
