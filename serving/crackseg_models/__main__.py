@@ -46,7 +46,8 @@ def _train(options: argparse.Namespace) -> None:
     done = list(write_all(Order(options.rendered, options.seed, (448, 448), 97), pool, options.threads))
     if done:
         drawn = pairs(pool / "images", pool / "masks")
-        held_back["rendered"], kept = drawn[:30], [*kept, drawn[30:]]
+        apart = min(30, len(drawn) // 2)
+        held_back["rendered"], kept = drawn[:apart], [*kept, drawn[apart:]]
         shares.append(1 - sum(shares))
     plan = Plan(options.minutes, options.batch, options.side, options.rate, options.threads, options.seed)
     train(kept, [share / sum(shares) for share in shares], {k: v for k, v in held_back.items() if v}, plan, options.out)

@@ -1,6 +1,7 @@
 """From trained weights to a model file: normalisation folded away, probabilities out, metadata in. Needs torch and onnx."""
 
 import copy
+import warnings
 from pathlib import Path
 
 import onnx
@@ -44,16 +45,20 @@ def export(weights: Path, out: Path, metadata: Metadata) -> None:
     network.load_state_dict(torch.load(weights, weights_only=True))
     model = Probabilities(fold(network)).eval()
     axes = {0: "batch", 2: "height", 3: "width"}
-    torch.onnx.export(
-        model,
-        (torch.rand(2, 3, 96, 128),),
-        str(out),
-        input_names=["image"],
-        output_names=["mask"],
-        dynamic_axes={"image": axes, "mask": axes},
-        opset_version=OPSET,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore"
+        )  # of the older exporter's age: the newer one needs a package more for the same graph
+        torch.onnx.export(
+            model,
+            (torch.rand(2, 3, 96, 128),),
+            str(out),
+            input_names=["image"],
+            output_names=["mask"],
+            dynamic_axes={"image": axes, "mask": axes},
+            opset_version=OPSET,
+            dynamo=False,
+        )
     describe(out, metadata)
 
 

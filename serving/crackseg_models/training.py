@@ -127,7 +127,9 @@ def train(
     crops = Crops(sources, shares, plan.side, plan.seed)
     began = saved = time.monotonic()
     running, step = 0.0, 0
-    for step, (pictures, truths) in enumerate(DataLoader(crops, plan.batch, num_workers=1, prefetch_factor=6), 1):
+    # a forked worker would wait for ever for locks that OpenCV's threads held in this process
+    batches = DataLoader(crops, plan.batch, num_workers=1, prefetch_factor=6, multiprocessing_context="spawn")
+    for step, (pictures, truths) in enumerate(batches, 1):
         progress = (time.monotonic() - began) / (60 * plan.minutes)
         if progress >= 1:
             break
@@ -162,4 +164,6 @@ def _measure_all(averaged: Averaged, held_back: dict[str, list[Pair]]) -> None:
     network.load_state_dict(averaged.state)
     for name, pairs in held_back.items():
         figures = measure(network, pairs)
-        print(f"{name}: IoU {figures.iou:.3f} F1 {figures.f1:.3f} on {figures.pictures} pictures kept apart", flush=True)
+        print(
+            f"{name}: IoU {figures.iou:.3f} F1 {figures.f1:.3f} on {figures.pictures} pictures kept apart", flush=True
+        )

@@ -76,7 +76,7 @@ def test_a_short_training_gives_weights_and_a_model_file_that_answers(tmp_path, 
     assert (
         main(["render", "--count", "4", "--seed", "50", "--width", "96", "--height", "96", "--out", str(folder)]) == 0
     )
-    small = ["--rendered", "32", "--minutes", "0.05", "--batch", "2", "--side", "64", "--threads", "1"]
+    small = ["--rendered", "4", "--minutes", "0.05", "--batch", "2", "--side", "64", "--threads", "1"]
     folders = ["--images", str(folder / "images"), "--masks", str(folder / "masks")]
     assert main(["train", *folders, *small, "--out", str(weights)]) == 0
     assert "IoU" in capsys.readouterr().out
