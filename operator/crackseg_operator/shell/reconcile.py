@@ -11,6 +11,7 @@ import time
 from http import HTTPStatus
 from typing import Protocol
 
+from crackseg_operator.api.names import Condition
 from crackseg_operator.core.observe import observe
 from crackseg_operator.core.observed import Observed
 from crackseg_operator.core.plan import Plan, Settings, plan
@@ -111,6 +112,10 @@ class Reconciler:
                 await self._read_again(model)
             if error.status != HTTPStatus.NOT_FOUND:  # a deleted model needs no status
                 raise Retry(str(error), error.retry_after) from error
+        else:
+            ready = next((entry for entry in decided.status["conditions"] if entry["type"] == Condition.READY), {})
+            about = {"namespace": model["metadata"]["namespace"], "model": model["metadata"]["name"]}
+            _log.info("Status: %s: %s", ready.get("reason"), ready.get("message"), extra=about)
 
     async def _read_again(self, model: Object) -> None:
         """The view was old: the next turn starts from what is there now."""
