@@ -113,7 +113,9 @@ class Reconciler:
             if error.status != HTTPStatus.NOT_FOUND:  # a deleted model needs no status
                 raise Retry(str(error), error.retry_after) from error
         else:
-            ready = next((entry for entry in decided.status["conditions"] if entry["type"] == Condition.READY), {})
+            ready: Object = next(
+                (entry for entry in decided.status["conditions"] if entry["type"] == Condition.READY), {}
+            )
             about = {"namespace": model["metadata"]["namespace"], "model": model["metadata"]["name"]}
             _log.info("Status: %s: %s", ready.get("reason"), ready.get("message"), extra=about)
 
