@@ -10,7 +10,7 @@ help:  ## list every target
 
 # The development environment: everything pinned, with hashes.
 $(VENV)/.ready: pyproject.toml requirements-dev.txt
-	@python3 -m venv $(VENV) 2>/dev/null || { apt-get install -qy python3-venv && python3 -m venv $(VENV); }
+	@test -x $(PY) || python3 -m venv $(VENV) 2>/dev/null || { apt-get install -qy python3-venv && python3 -m venv $(VENV); }
 	@$(PY) -m pip install --quiet --require-hashes -r <(awk '/^[^ ]/ {uv = /^uv==/} uv' requirements-dev.txt)
 	@$(VENV)/bin/uv pip install --quiet --python $(PY) --require-hashes -r requirements-dev.txt \
 	  || $(PY) -m pip install --quiet --require-hashes -r requirements-dev.txt  # uv is quick, but does not read pip's configuration
