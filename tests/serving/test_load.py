@@ -70,7 +70,8 @@ def test_a_picture_of_24_megapixels_goes_through_tiles_at_bounded_memory(serve: 
     assert overlap(mask_of(mask.body), truth) > 0.95
     for output in ("json", "overlay"):
         assert server.segment(data, f"?output={output}").status == 200
-    assert peak_memory(server) - before < 24e6 * 16
+    # What admission sets aside for such a picture: bytes for each pixel, and more for each that is crack.
+    assert peak_memory(server) - before < 24e6 * 16 + 300 * int((truth > 0).sum())
     assert server.metric("crackseg_batch_size_sum") > 3 * 12 * 8
 
 
