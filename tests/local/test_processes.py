@@ -48,7 +48,7 @@ def test_stopping_ends_the_program_and_forgets_it(state):
 
 
 def test_a_program_that_ignores_the_request_is_killed(state):
-    process = Process("stubborn", ("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"), state)
+    process = Process("stubborn", ("sh", "-c", "trap '' TERM; echo ready; exec sleep 600"), state)
     process.start()
     assert processes.wait_until(lambda: b"ready" in process.log.read_bytes(), 10)
     process.stop(patience_seconds=0.2)
