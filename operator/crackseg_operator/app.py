@@ -162,7 +162,14 @@ def log_in() -> Access:
         raise InvalidSettings(f"KUBECONFIG cannot be used: {error}") from error
     if info is None:
         raise InvalidSettings("No cluster is named: set KUBECONFIG, or run in a pod with a service account.")
-    return Access(info.server, info.as_http_headers(), info.as_ssl_context(), info.proxy_url)
+    server = _server_in_pod() if in_pod else ""
+    return Access(server or info.server, info.as_http_headers(), info.as_ssl_context(), info.proxy_url)
+
+
+def _server_in_pod() -> str:
+    """The address that the kubelet gives every container: the cluster's DNS may be down, and need not be asked."""
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST"), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    return f"https://{f'[{host}]' if ':' in host else host}:{port}" if host else ""
 
 
 async def run(settings: Settings) -> None:

@@ -185,6 +185,7 @@ class Operator:
     log: Path
     namespace: str | None
     environment: dict[str, str] = field(default_factory=dict)
+    within: tuple[str, ...] = ()  # a command that starts another one: the surroundings of the process
     process: subprocess.Popen[bytes] | None = None
     health_port: int = 0
 
@@ -204,7 +205,7 @@ class Operator:
         }
         with self.log.open("ab") as log:
             dies_with_us = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
-            command = [*dies_with_us, sys.executable, "-m", "crackseg_operator"]
+            command = [*dies_with_us, *self.within, sys.executable, "-m", "crackseg_operator"]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         if wait:
             wait_for(self.ready, seconds=60, why=f"the operator is ready; its log: {self.log}")
@@ -245,8 +246,8 @@ class Operator:
 @contextmanager
 def running(operator: Operator) -> Iterator[Operator]:
     """The operator, stopped in any case."""
-    operator.start()
     try:
+        operator.start()
         yield operator
     finally:
         operator.stop()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from tests.api.operator.cluster import ROOT, Operator, Space, running, wait_for
@@ -31,14 +35,27 @@ def test_told_to_end_it_ends_at_once_and_well(space: Space, operator: Operator):
 
 
 def test_its_log_is_json_that_names_the_model_and_no_token(space: Space, operator: Operator, kubeconfig: Path):
-    import json
-
     space.apply_model()
     space.settled()
     lines = [json.loads(line) for line in operator.log.read_text().splitlines()]
     assert any(line.get("model") == "pavement" and line.get("namespace") == space.name for line in lines)
     token = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
     assert token not in operator.log.read_text()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a mount namespace with a pod's files")
+def test_in_a_pod_it_needs_no_dns_to_find_the_api_server(space: Space, kubeconfig: Path, tmp_path: Path):
+    access = json.loads(kubeconfig.read_text())
+    server = urlsplit(access["clusters"][0]["cluster"]["server"])
+    (tmp_path / "token").write_text(access["users"][0]["user"]["token"])
+    (tmp_path / "ca.crt").write_bytes(base64.b64decode(access["clusters"][0]["cluster"]["certificate-authority-data"]))
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+    mounts = f"mount -t tmpfs none /var/run/ && mkdir -p {account} && cp {tmp_path}/token {tmp_path}/ca.crt {account}/"
+    pod = {"KUBECONFIG": "", "KUBERNETES_SERVICE_HOST": server.hostname, "KUBERNETES_SERVICE_PORT": str(server.port)}
+    within = ("unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh")
+    with running(Operator(kubeconfig, tmp_path / "operator.log", space.name, pod, within)):
+        space.apply_model()
+        space.settled()
 
 
 def test_its_metrics_count_writes_by_kind(space: Space, operator: Operator):
