@@ -5,6 +5,7 @@ One Admission a server. A request gets a Ticket, which every later stage asks wh
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,26 +15,37 @@ from dataclasses import dataclass, field
 from crackseg_serving.failures import Cause, Refused
 
 _PATIENCE = 0.25  # seconds between looks at a ticket while waiting for memory
+_MEMORY_OF_THE_PAST = 0.1  # the share of the newest request in the mean of what requests take
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Ticket:
     """One request's right to be worked on: until its deadline, and while its client is there."""
 
     deadline: float  # time.monotonic()
-    _gone: threading.Event = field(default_factory=threading.Event)
+    came: float = field(default_factory=time.monotonic)
+    runs: int = 0  # what it has put into the model's queue so far
+    _gone: bool = False
 
     def cancel(self) -> None:
         """The client is gone: nobody would read the answer."""
-        self._gone.set()
+        self._gone = True
+
+    @property
+    def valid(self) -> bool:
+        """Whether going on is worth it."""
+        return not self._gone and time.monotonic() < self.deadline
 
     def check(self) -> None:
         """Raise Refused (CLIENT_GONE or TIMED_OUT) where going on is pointless."""
-        if self._gone.is_set():
+        if self._gone:
             raise Refused(Cause.CLIENT_GONE, "the client closed the connection")
         if time.monotonic() >= self.deadline:
+            allowed = self.deadline - self.came
             raise Refused(
-                Cause.TIMED_OUT, "the request took longer than the server allows: send a smaller image, or try later"
+                Cause.TIMED_OUT,
+                f"the request was not done in the {allowed:.3g} s that it had: send a smaller image, give it more time, or "
+                "try later",
             )
 
     @property
@@ -73,26 +85,52 @@ class _Room:
 class Admission:
     """Counts requests and memory; refuses before latency or memory grow without bound."""
 
-    def __init__(self, *, max_requests: int, memory: int, timeout: float) -> None:
-        """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds."""
+    def __init__(self, *, max_requests: int, memory: int, timeout: float, places: int = 1) -> None:
+        """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
+
+        `places` is how many requests are worked on at once; the others wait.
+        """
         self._max_requests = max_requests
         self._timeout = timeout
+        self._places = places
+        self._mean = 0.0  # seconds of work a request, lately
         self._bodies = _Room(memory // 8)
         self._images = _Room(memory - memory // 8)
         self.requests = 0
         self.latest = time.monotonic()  # when the last request came
 
+    @property
+    def wait(self) -> float:
+        """How long a request that came now would wait for a place, in seconds, by what requests took lately."""
+        return max(0, self.requests + 1 - self._places) * self._mean / self._places
+
+    def worked(self, seconds: float) -> None:
+        """One more request has been worked on for `seconds`, its waiting for a place not counted."""
+        self._mean += (seconds - self._mean) * (_MEMORY_OF_THE_PAST if self._mean else 1.0)
+
     @contextmanager
-    def request(self) -> Iterator[Ticket]:
-        """A ticket for one request. Raises Refused (OVERLOADED) where too many are inside. From the event loop's thread."""
-        self.latest = time.monotonic()
-        if self.requests >= self._max_requests:
-            raise Refused(Cause.OVERLOADED, f"{self.requests} requests are being worked on or waiting: try again later")
+    def request(self, timeout: float | None = None) -> Iterator[Ticket]:
+        """A ticket for one request, which its client gives `timeout` seconds, and the server no more than its own limit.
+
+        Raises Refused (OVERLOADED, with the seconds after which to come back) where too many are inside, or so many that
+        it would still wait at its deadline. From the event loop's thread.
+        """
+        now = self.latest = time.monotonic()
+        allowed = self._timeout if timeout is None else min(timeout, self._timeout)
+        wait = self.wait
+        if self.requests >= self._max_requests or wait > allowed:
+            raise self._overloaded(
+                f"{self.requests} requests are being worked on or waiting, and this one would wait {wait:.3g} s: try again later"
+            )
         self.requests += 1
         try:
-            yield Ticket(time.monotonic() + self._timeout)
+            yield Ticket(now + allowed, now)
         finally:
             self.requests -= 1
+
+    def _overloaded(self, message: str) -> Refused:
+        """Come back when half of those who are here have gone: sooner is in vain, later leaves the server idle."""
+        return Refused(Cause.OVERLOADED, message, retry_after=max(1, math.ceil(self.wait / 2)))
 
     @contextmanager
     def body(self) -> Iterator[Callable[[int], None]]:
@@ -110,7 +148,7 @@ class Admission:
                     f"the body has more than the {self._bodies.size} bytes of memory that the server has for bodies",
                 )
             if not self._bodies.take(size):
-                raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
+                raise self._overloaded("the server's memory is taken by other requests: try again later")
             held += size
 
         try:
@@ -150,7 +188,7 @@ class Admission:
                 f"{room.size >> 20} MiB for images: ask for a mask, cut the image, or give the server a higher memory limit",
             )
         if not room.take(size):
-            raise Refused(Cause.OVERLOADED, "the server's memory is taken by other requests: try again later")
+            raise self._overloaded("the server's memory is taken by other requests: try again later")
         try:
             yield
         finally:

@@ -7,29 +7,32 @@ Batcher before the session. What a request cannot have is a Refused, what a mode
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from crackseg_serving.admission import Admission, Ticket
-from crackseg_serving.batching import Array, Batcher
+from crackseg_serving.batching import Array, Batcher, Wide
 from crackseg_serving.failures import Cause, ModelFailure, Refused, is_memory
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
+from crackseg_serving.workers import Workers
 
 if TYPE_CHECKING:
     from crackseg_serving.runtime.session import Session
     from crackseg_serving.runtime.signature import Signature
+    from crackseg_serving.runtime.warmup import Warmth
 
 T = TypeVar("T")
 
 _RUNNERS_ON_A_CARD: Final = 2  # one computes while the other's tensors travel
+_HUNG_SECONDS: Final = 30.0  # a run is taken to hang after this, or so many times what the slowest did at warm-up
+_HUNG_TIMES: Final = 20
 _RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
@@ -67,16 +70,16 @@ class Engine:
         self.settings = settings
         self.metrics = metrics
         room = max(settings.memory_limit - _RESERVE, settings.memory_limit // 2)
+        most = settings.workers + settings.max_queue
         self.admission = Admission(
-            max_requests=settings.workers + settings.max_queue, memory=room, timeout=settings.request_timeout
+            max_requests=most, memory=room, timeout=settings.request_timeout, places=settings.workers
         )
-        self.state = State("Starting", "the model is being loaded")
+        self._workers = Workers(settings.workers, most, self._worked)
+        self._state = State("Starting", "the model is being loaded")
         self._model: Model | None = None
         self._batcher: Batcher | None = None
+        self._warmth: Warmth | None = None
         self._started = time.monotonic()
-        self._pool = ThreadPoolExecutor(settings.workers, thread_name_prefix="work")
-        self._waiting = 0
-        self._counting = threading.Lock()
         metrics.watch(self.queue_depth, lambda: self.state.ready)
 
     @property
@@ -86,6 +89,22 @@ class Engine:
             waited = time.monotonic() - self._started
             raise Refused(Cause.NOT_READY, f"{self.state.message}, since {waited:.0f} s: try again later")
         return self._model
+
+    @property
+    def state(self) -> State:
+        """Where the engine stands now."""
+        for seconds, elements in self._batcher.under_way if self._batcher else ():
+            allowed = self._allowed(elements)
+            if seconds > allowed:
+                return State(
+                    "Hung", f"a run of the model has not ended after {seconds:.0f} s, and {allowed:.0f} s is ample"
+                )
+        return self._state
+
+    @property
+    def alive(self) -> bool:
+        """Whether going on makes sense: a session that hangs is only cured by a new process."""
+        return self.state.reason != "Hung"
 
     @property
     def version(self) -> str:
@@ -106,7 +125,7 @@ class Engine:
 
     def queue_depth(self) -> float:
         """Requests waiting for a worker, and tiles waiting for a run."""
-        return self._waiting + (self._batcher.depth if self._batcher else 0)
+        return self._workers.waiting + (self._batcher.depth if self._batcher else 0)
 
     def load(self) -> None:
         """Open, check and warm up the model, then be ready. Blocks; raises ModelFailure."""
@@ -118,41 +137,36 @@ class Engine:
             raise ModelFailure(
                 "ModelNotFound", f"there is no model at {settings.model_path}: the init container puts it there"
             )
-        digest = self._pool.submit(_digest, settings.model_path)
-        # Many requests at once: a run each, on a thread each. One thread for every processor either way.
-        session = open_session(settings.model_path, settings.device, 1)
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(_digest, settings.model_path)
+            session = open_session(settings.model_path, settings.device, settings.processors)
         if settings.model_sha256 and digest.result() != f"sha256:{settings.model_sha256}":
             raise ModelFailure(
                 "DigestMismatch",
                 f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
             )
-        warm_up(session, settings.tile_size, settings.batch_size)
+        self._warmth = warmth = warm_up(session, settings.tile_size, settings.batch_size)
         self._batcher = Batcher(
             session.run,
-            size=min(settings.batch_size, session.signature.batch or settings.batch_size),
-            # Waiting for company pays on a card; a processor runs one image as fast as each of eight.
-            delay=0.0 if session.on_cpu else settings.batch_delay,
+            size=warmth.batch_size,
+            delay=_delay(settings, warmth, on_cpu=session.on_cpu),
             runners=settings.processors if session.on_cpu else _RUNNERS_ON_A_CARD,
-            observe=self.metrics.batch,
+            wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
+            observe=self.metrics.ran,
         )
         self._model = model = _describe(settings, session, digest.result())
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
-        if self.state.reason == "Starting":
-            self.state = State("Serving", "the model is loaded and warm")
+        if self._state.reason == "Starting":
+            self._state = State("Serving", "the model is loaded and warm")
 
     def drain(self) -> None:
         """No longer ready; what comes all the same is still answered."""
-        self.state = State("Draining", "the server has been asked to stop")
+        self._state = State("Draining", "the server has been asked to stop")
 
     def start(self, work: Callable[[], T], ticket: Ticket) -> Future[T]:
         """Do `work` in a worker thread, unless by then its ticket is worth nothing."""
-        queued = time.perf_counter()
-        self._count(1)
 
         def begin() -> T:
-            self._count(-1)
-            self.metrics.staged("queue", time.perf_counter() - queued)
-            ticket.check()
             try:
                 return work()
             except Exception as error:
@@ -162,17 +176,27 @@ class Engine:
                     Cause.OUT_OF_MEMORY, "the server has no memory for this request: send a smaller image"
                 ) from error
 
-        return self._pool.submit(begin)
+        return self._workers.start(begin, ticket)
 
-    def _count(self, change: int) -> None:
-        with self._counting:
-            self._waiting += change
+    def _worked(self, waited: float, took: float) -> None:
+        self.metrics.staged("queue", waited)
+        self.admission.worked(took)
+
+    def _allowed(self, elements: int) -> float:
+        """How long a run of so many elements may take before the session is taken to hang, in seconds."""
+        assert self._warmth is not None
+        times = max(1.0, elements / self._warmth.elements)
+        return max(_HUNG_SECONDS, _HUNG_TIMES * self._warmth.slowest * times)
 
     def run_tensors(self, items: Array, ticket: Ticket) -> Array:
-        """The model's raw output for its raw input [n, ...], in runs of the batch size."""
+        """The model's raw output for its raw input [n, ...], in runs of the batch size or less, on all runners."""
+        assert self._batcher is not None  # a model is loaded before anything is asked of it
         with self.metrics.stage("inference"):
-            step = self.settings.batch_size
-            futures = deque(self.submit(items[start : start + step]) for start in range(0, len(items), step))
+            step = self._batcher.share(len(items))
+            starts = range(0, len(items), step)
+            futures = deque(
+                self.submit(items[start : start + step], ticket, more=start != starts[-1]) for start in starts
+            )
             parts = [self.wait(futures.popleft(), ticket, futures) for _ in range(len(futures))]
         if len(parts) == 1:
             return parts[0]
@@ -186,10 +210,17 @@ class Engine:
         assert self._batcher is not None
         return 2 * self._batcher.width
 
-    def submit(self, items: Array) -> Future[Array]:
-        """`items` [n, ...] into the next runs of the model."""
-        assert self._batcher is not None  # a model is loaded before anything is asked of it
-        return self._batcher.submit(items)
+    def submit(self, items: Array, ticket: Ticket | None = None, *, more: bool = False) -> Future[Array]:
+        """`items` [n, ...] into the next runs of the model, in turn with other tickets; `more` of the same follow at once.
+
+        Called by the work that `start` began: what has more tiles than are in flight at once steps aside for others.
+        """
+        assert self._batcher is not None
+        if ticket is not None:
+            ticket.runs += 1
+            if ticket.runs > self.tiles_in_flight:
+                self._workers.step_aside()
+        return self._batcher.submit(items, ticket, more=more)
 
     def wait(self, future: Future[Array], ticket: Ticket, others: deque[Future[Array]]) -> Array:
         """The result of `future`; when there is none, `others` are taken out of the queue. Raises Refused."""
@@ -199,7 +230,7 @@ class Engine:
         except BaseException as error:
             for one in (future, *others):
                 one.cancel()
-            if isinstance(error, FutureTimeout):
+            if isinstance(error, FutureTimeout | CancelledError):
                 ticket.check()
             if isinstance(error, Refused | MemoryError):
                 raise
@@ -222,6 +253,13 @@ def _describe(settings: Settings, session: Session, digest: str) -> Model:
         tile=tile_shape(signature, settings.tile_size),
         properties=session.properties,
     )
+
+
+def _delay(settings: Settings, warmth: Warmth, *, on_cpu: bool) -> float:
+    """Seconds that a run may wait for company. A processor runs one image as fast as each of eight, unless found otherwise."""
+    if settings.batch_size is None:
+        return warmth.delay
+    return 0.0 if on_cpu else settings.batch_delay
 
 
 def _digest(path: Path) -> str:

@@ -44,10 +44,12 @@ class Cause(StrEnum):
 class Refused(Exception):  # noqa: N818 - it is the request that was refused, and handlers read `except Refused`
     """One request has no result; the server goes on."""
 
-    def __init__(self, cause: Cause, message: str) -> None:
+    def __init__(self, cause: Cause, message: str, retry_after: int | None = None) -> None:
+        """`retry_after` is after how many seconds the same request may do better, where the server can tell."""
         super().__init__(message)
         self.cause = cause
         self.message = message
+        self.retry_after = retry_after
 
 
 _NO_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory", "insufficient memory")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -41,6 +42,12 @@ class Metrics:
         self._batches = self._histogram(
             "crackseg_batch_size", "Tiles or tensors in one run of the model.", buckets=_SIZES
         )
+        runs = self._histogram(
+            "crackseg_run_duration_seconds",
+            "Time of one run of the model, by the cores that it had: one (or a card), or all because nothing else ran.",
+            labels=("cores",),
+        )
+        self._runs = {cores: runs.labels(cores) for cores in ("one", "all")}
         self.in_flight = Gauge(
             "crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry
         )
@@ -76,10 +83,11 @@ class Metrics:
         """One stage took `seconds`."""
         self._stages.labels(name).observe(seconds)
 
-    def batch(self, size: int, waited: float) -> None:
-        """One run of the model: `size` items, the oldest of which waited (seconds)."""
-        self._batches.observe(size)
-        self._waited.observe(waited)
+    def ran(self, run: Run) -> None:
+        """One run of the model has ended."""
+        self._batches.observe(run.size)
+        self._waited.observe(run.waited)
+        self._runs["all" if run.wide else "one"].observe(run.seconds)
 
     def watch(self, queue_depth: Callable[[], float], ready: Callable[[], bool]) -> None:
         """Where gauges that are asked for at scrape time get their figures."""

@@ -84,10 +84,11 @@ def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], tick
         output = engine.wait(window.popleft(), ticket, window)
         stitcher.add(imaging.to_probabilities(_maps(output), signature.output_format, size)[0])
 
-    for tile in plan.tiles:
+    for number, tile in enumerate(plan.tiles, 1):
         if len(window) >= engine.tiles_in_flight:
             stitch()
-        window.append(engine.submit(imaging.to_tensor([plan.cut(pixels, tile)], signature.input_format)))
+        tensor = imaging.to_tensor([plan.cut(pixels, tile)], signature.input_format)
+        window.append(engine.submit(tensor, ticket, more=number < len(plan.tiles)))
     while window:
         stitch()
     return stitcher.finish()

@@ -6,6 +6,7 @@ sentence that names the variable, what was found and what is expected.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ MAX_IMAGE_PIXELS: Final = "MAX_IMAGE_PIXELS"
 MAX_QUEUE: Final = "MAX_QUEUE"
 REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
 DRAIN_SECONDS: Final = "DRAIN_SECONDS"
+ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
 
 
@@ -42,7 +44,7 @@ class Settings:
     host: str
     port: int
     log_level: str
-    batch_size: int
+    batch_size: int | None  # None: what pays, found at warm-up
     batch_delay: float
     tile_size: int
     tile_overlap: int
@@ -55,6 +57,7 @@ class Settings:
     max_queue: int
     request_timeout: int
     drain_seconds: int
+    access_log_sample: float
     termination_log: Path
 
 
@@ -79,7 +82,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
         port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
         log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
-        batch_size=_whole(env, contract.BATCH_SIZE, 8, 1, 256),
+        batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
         tile_size=_whole(env, contract.TILE_SIZE, 512, 32, 4096),
         tile_overlap=_whole(env, contract.TILE_OVERLAP, 64, 0, 2048),
@@ -92,6 +95,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
         request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 300, 1, 3600),
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
+        access_log_sample=_share(env, ACCESS_LOG_SAMPLE, 0.0),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
     )
 
@@ -108,6 +112,21 @@ def _choice(env: Mapping[str, str], name: str, default: str, choices: tuple[str,
     return found
 
 
+def _automatic(env: Mapping[str, str], name: str) -> bool:
+    return _text(env, name, "Auto").lower() == "auto"
+
+
+def _share(env: Mapping[str, str], name: str, default: float) -> float:
+    text = _text(env, name, str(default))
+    try:
+        share = float(text)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise SettingsError(f"{name} is {text!r}, but must be a number from 0 to 1")
+    return share
+
+
 def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     text = _text(env, name, str(default))
     try:
@@ -115,7 +134,7 @@ def _whole(env: Mapping[str, str], name: str, default: int, least: int, most: in
     except ValueError:
         raise SettingsError(f"{name} is {text!r}, but must be a whole number") from None
     # A default that the machine gives (its memory, its processors) is not the user's mistake.
-    if name not in env and not least <= number <= most:
+    if not env.get(name, "").strip() and not least <= number <= most:
         return min(max(number, least), most)
     if not least <= number <= most:
         raise SettingsError(f"{name} is {number}, but must be between {least} and {most}")

@@ -6,6 +6,8 @@ Thread-safe: `run` may be called from many threads at once.
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -30,10 +32,14 @@ _PROVIDERS: Final = {
 
 
 class Session:
-    """A loaded model. `signature` is as the graph declares it until the warm-up has settled it."""
+    """A loaded model. `signature` is as the graph declares it until the warm-up has settled it.
 
-    def __init__(self, session: Any, signature: Signature, properties: dict[str, str]) -> None:
+    On the processor it has two ways to run: on one core, for many runs at once, and on all, for one that is alone.
+    """
+
+    def __init__(self, session: Any, wide: Any | None, signature: Signature, properties: dict[str, str]) -> None:
         self._session = session
+        self._wide = wide
         self.signature = signature
         self.properties = properties  # the model's metadata, as written
         self.provider: str = session.get_providers()[0]
@@ -43,23 +49,41 @@ class Session:
         """Whether the model runs on the processor."""
         return self.provider == _CPU
 
+    @property
+    def can_run_wide(self) -> bool:
+        """Whether there is a way to run on all cores."""
+        return self._wide is not None
+
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """The output for `batch`, as many as went in. A graph of fixed batch size is run as often as needed, filled up."""
+        return self._run(self._session, batch)
+
+    def run_wide(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        """The same on all cores, for when nothing else runs."""
+        return self._run(self._wide or self._session, batch)
+
+    def keep_narrow(self) -> None:
+        """Give the way to run on all cores up: the model is too small to gain from it."""
+        self._wide = None
+
+    def _run(self, session: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         fixed = self.signature.batch
         if fixed is None or fixed == len(batch):
-            return self._run(batch)
+            return self._run_once(session, batch)
         parts = [batch[start : start + fixed] for start in range(0, len(batch), fixed)]
         missing = fixed - len(parts[-1])
         if missing:
             filling = np.zeros((missing, *batch.shape[1:]), batch.dtype)
             parts[-1] = np.concatenate([parts[-1], filling])
-        return np.concatenate([self._run(part) for part in parts])[: len(batch)]
+        if len(parts) == 1:
+            return self._run_once(session, parts[0])[: len(batch)]
+        return np.concatenate([self._run_once(session, part) for part in parts])[: len(batch)]
 
-    def _run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _run_once(self, session: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         spec = self.signature
         batch = np.ascontiguousarray(batch, DTYPES[spec.input.datatype])
         try:
-            outputs = self._session.run([spec.output.name], {spec.input.name: batch})
+            outputs = session.run([spec.output.name], {spec.input.name: batch})
         except Exception as error:
             if is_memory(error):
                 raise MemoryError(str(error)) from None
@@ -68,23 +92,17 @@ class Session:
 
 
 def open_session(path: Path, device: str, threads: int) -> Session:
-    """Load the model at `path`. `device` is Auto, CPU, CUDA or TensorRT; `threads` are for one run.
+    """Load the model at `path`. `device` is Auto, CPU, CUDA or TensorRT; `threads` are for a run on all cores.
 
     Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), ProviderFallback (the device asked for is
     not there), OutOfMemory.
     """
     providers = _choose(device)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    # Threads that wait must not burn the processor that decodes the next image.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-    except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
-        raise _load_failure(error, path) from None
+    _share_memory()
+    with ThreadPoolExecutor(1) as beside:
+        second = beside.submit(_open, path, (_CPU,), threads) if providers == (_CPU,) and threads > 1 else None
+        session = _open(path, providers, 1)
+        wide = second.result() if second else None
     used = session.get_providers()[0]
     if device not in {"Auto", "CPU"} and used != providers[0]:
         raise _fallback(
@@ -95,7 +113,33 @@ def open_session(path: Path, device: str, threads: int) -> Session:
     inputs = [_spec(value) for value in session.get_inputs()]
     outputs = [_spec(value) for value in session.get_outputs()]
     properties = dict(session.get_modelmeta().custom_metadata_map)
-    return Session(session, read_signature(inputs, outputs, properties), properties)
+    return Session(session, wide, read_signature(inputs, outputs, properties), properties)
+
+
+def _open(path: Path, providers: tuple[str, ...], threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    # Threads that wait must not burn the processor that decodes the next image. A run on all cores is alone: its threads
+    # may spin from one operator to the next, and stop when it ends.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
+        raise _load_failure(error, path) from None
+
+
+@cache
+def _share_memory() -> None:
+    """One arena for all sessions of the process: they seldom run at the same time, and each would keep its own peak."""
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    exactly = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 1})  # grow by what is asked for, not by powers of two
+    onnxruntime.create_and_register_allocator(memory, exactly)
 
 
 def _choose(device: str) -> tuple[str, ...]:

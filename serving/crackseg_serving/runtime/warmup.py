@@ -5,17 +5,21 @@ Called by the engine before it says that it is ready.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import time
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.imaging import to_tensor
+from crackseg_serving.runtime.curve import Batching, choose_batching
 from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import Signature, settle
 
-_SMALL = 64  # pixels: enough to try a batch, too small to cost time
+_SMALL: Final = 64  # pixels: enough to try a batch, too small to cost time
+_SMALL_RUN: Final = 0.002  # seconds: waking the other cores would take as long as they save
 
 
 def tile_shape(signature: Signature, size: int) -> tuple[int, int]:
@@ -24,20 +28,80 @@ def tile_shape(signature: Signature, size: int) -> tuple[int, int]:
     return signature.height or -(-size // tall) * tall, signature.width or -(-size // wide) * wide
 
 
-def warm_up(session: Session, size: int, batch_size: int) -> None:
-    """Run `session` at the tile size, settle its signature, and find out whether it takes batches.
+@dataclass(frozen=True, slots=True)
+class Warmth:
+    """What the first runs showed."""
 
-    Raises ModelFailure (ContractMismatch, OutOfMemory).
+    batch_size: int  # the most images in a run
+    delay: float  # seconds that an image may wait for others, where the batching is found and not given
+    slowest: float  # seconds of the slowest run
+    elements: int  # of the smallest run that was timed so: what larger ones may take follows from it
+
+
+def warm_up(session: Session, size: int, batch_size: int | None) -> Warmth:
+    """Run `session` as it will be run, and settle its signature: at the tile size, on all cores too, in batches.
+
+    `batch_size` None finds out what pays. Raises ModelFailure (ContractMismatch, OutOfMemory).
     """
     tile = tile_shape(session.signature, size)
+    began = time.perf_counter()
     output = _run(session, tile, 1)
+    slowest = narrow = time.perf_counter() - began
     session.signature = settle(session.signature, output, tile)
-    if session.signature.batch is None and batch_size > 1:
-        _try_batch(session, tile, batch_size)
+    if session.can_run_wide:
+        slowest = max(slowest, _warm_wide(session, tile, narrow))
+    if batch_size is None:
+        batching = choose_batching(lambda count: _time_batch(session, tile, count))
+    else:
+        batching = Batching(batch_size, 0.0)
+        if session.signature.batch is None and batch_size > 1:
+            slowest = max(slowest, _try_batch(session, tile, batch_size))
+    most = min(batching.size, session.signature.batch or batching.size)
+    return Warmth(most, batching.delay, slowest, int(np.prod(tile)) * 3)
 
 
-def _try_batch(session: Session, tile: tuple[int, int], batch_size: int) -> None:
+def _warm_wide(session: Session, tile: tuple[int, int], narrow: float) -> float:
+    """Seconds of a run on all cores, unless the model is too small for one."""
+    if narrow < 10 * _SMALL_RUN:
+        began = time.perf_counter()
+        _run(session, tile, 1)
+        narrow = min(narrow, time.perf_counter() - began)
+    if narrow < _SMALL_RUN:
+        session.keep_narrow()
+        return 0.0
+    began = time.perf_counter()
+    _run(session, tile, 1, wide=True)
+    return time.perf_counter() - began
+
+
+def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | None:
+    """Seconds of a run of `count` tiles, or None where it cannot be.
+
+    On the processor those that the run had, whoever else uses it, and of tiles half as wide and high: the memory of large
+    batches would stay.
+    """
+    fixed = session.signature.batch
+    if fixed is not None and count > fixed:
+        return None
+    clock = time.thread_time if session.on_cpu else time.perf_counter
+    if session.on_cpu:
+        tile = tile_shape(session.signature, max(_SMALL, min(tile) // 2))
+    took = []
+    for _ in range(2):  # the first finds its kernels and its memory
+        began = clock()
+        try:
+            _run(session, tile, count)
+        except ModelFailure:
+            if count == 1:
+                raise
+            return None
+        took.append(clock() - began)
+    return min(took)
+
+
+def _try_batch(session: Session, tile: tuple[int, int], batch_size: int) -> float:
     """A graph may declare an open batch and hold a reshape that is not: then images are run one by one."""
+    began = time.perf_counter()
     try:
         if session.on_cpu:
             _run(session, tile_shape(session.signature, min(_SMALL, tile[0])), 2)
@@ -47,14 +111,15 @@ def _try_batch(session: Session, tile: tuple[int, int], batch_size: int) -> None
         if failure.reason != "ContractMismatch":
             raise
         session.signature = replace(session.signature, batch=1)
+    return time.perf_counter() - began
 
 
-def _run(session: Session, tile: tuple[int, int], count: int) -> NDArray[np.generic]:
+def _run(session: Session, tile: tuple[int, int], count: int, *, wide: bool = False) -> NDArray[np.generic]:
     signature = session.signature
     image = _probe(tile)
     batch = to_tensor([image] * count, signature.input_format)
     try:
-        output = session.run(batch)
+        output = session.run_wide(batch) if wide else session.run(batch)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         if is_memory(error):
             raise ModelFailure(

@@ -1,0 +1,100 @@
+"""The threads that decode, stitch, measure and encode: so many requests at once, and the long ones beside them.
+
+One Workers an engine. Knows work and the tickets it is done for; may not know images, models or HTTP.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from crackseg_serving.admission import Ticket
+
+T = TypeVar("T")
+_Job = Callable[[], None]
+
+
+class Workers:
+    """`places` for work, in the order in which it comes.
+
+    Work that turns out to be long steps aside: it goes on in its thread, and its place is the next one's. So a small image
+    waits for other small images, and never until a big one is done. Admission bounds how many can be inside at all.
+    """
+
+    def __init__(self, places: int, threads: int, observe: Callable[[float, float], None]) -> None:
+        """At most `threads` threads; `observe` hears of each work's end: seconds it waited, and seconds it took."""
+        self._free = places
+        self._observe = observe
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
+        self._waiting: deque[_Job] = deque()
+        self._placed: set[int] = set()  # threads that have a place
+        self._changing = threading.Lock()
+        self.busy = 0  # works that have been given and are not done
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._waiting)
+
+    def start(self, work: Callable[[], T], ticket: Ticket) -> Future[T]:
+        """Do `work` as soon as there is a place, unless by then its ticket is worth nothing."""
+        result: Future[T] = Future()
+        came = time.perf_counter()
+
+        def job() -> None:
+            began = time.perf_counter()
+            try:
+                if result.set_running_or_notify_cancel():
+                    _fulfil(result, work, ticket)
+            finally:
+                self._leave()
+                self._observe(began - came, time.perf_counter() - began)
+
+        with self._changing:
+            self.busy += 1
+            if not self._free:
+                self._waiting.append(job)
+                return result
+            self._free -= 1
+        self._begin(job)
+        return result
+
+    def step_aside(self) -> None:
+        """What this thread does is long: give its place to the next. Once for each work; elsewhere it does nothing."""
+        if threading.get_ident() in self._placed:
+            self._give_place()
+
+    def _begin(self, job: _Job) -> None:
+        def placed() -> None:
+            self._placed.add(threading.get_ident())
+            job()
+
+        self._threads.submit(placed)
+
+    def _leave(self) -> None:
+        self.step_aside()
+        with self._changing:
+            self.busy -= 1
+
+    def _give_place(self) -> None:
+        with self._changing:
+            self._placed.discard(threading.get_ident())
+            following = self._waiting.popleft() if self._waiting else None
+            if following is None:
+                self._free += 1
+        if following is not None:
+            self._begin(following)
+
+
+def _fulfil(result: Future[Any], work: Callable[[], Any], ticket: Ticket) -> None:
+    try:
+        ticket.check()
+        value = work()
+    except BaseException as error:  # noqa: BLE001 - handed to the waiter, who would wait for ever otherwise
+        result.set_exception(error)
+    else:
+        result.set_result(value)
