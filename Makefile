@@ -35,6 +35,10 @@ test-api: dev  ## the operator against a real kube-apiserver and etcd
 test-e2e: dev  ## real pods on the real cluster
 	@$(PY) -m pytest tests/local tests/e2e
 
+.PHONY: bench-serving
+bench-serving: dev  ## the server beside a bare ONNX Runtime loop: table and plot into out/serving (ARGS='--models unet --seconds 2', '--soak 100000')
+	@PYTHONPATH=.:serving $(PY) -m tests.bench.serving $(ARGS)
+
 .PHONY: crds
 crds: dev  ## the CRD and its reference, generated from the pydantic models
 	@$(PY) -m crackseg_operator.api.crd --write

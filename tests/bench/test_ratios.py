@@ -1,0 +1,85 @@
+"""The server costs little beside the model: held as ratios to a bare loop of the same minute, never as times.
+
+The margins are wide: they catch a copy too many in a hot path or a core that idles, not a few percent. The figures
+themselves come from `make bench-serving`.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.bench.serving.measure import SUBJECTS, Bench, Figures
+from tests.bench.serving.programs import ROOT, Served, environment
+
+pytestmark = [pytest.mark.bench, pytest.mark.serving]
+
+ROUNDS, SECONDS, CLIENTS = 3, 1.0, 8
+
+Running = tuple[Bench, Served]
+
+
+def started(model: str, folder: Path) -> Iterator[Running]:
+    bench = Bench(SUBJECTS[model], folder, SECONDS)
+    served, _ = bench.start()
+    try:
+        yield bench, served
+    finally:
+        served.stop()
+
+
+@pytest.fixture(scope="module")
+def unet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    yield from started("unet", tmp_path_factory.mktemp("unet"))
+
+
+@pytest.fixture(scope="module")
+def near_free(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    yield from started("near-free", tmp_path_factory.mktemp("near-free"))
+
+
+def rows(running: Running, name: str) -> list[Figures]:
+    """Loads with the bare loop before and after each, once the answers are known to be the same."""
+    bench, served = running
+    kind = bench.kinds[name]
+    bench.check(served, kind)
+    found = bench.closed(served, kind, [CLIENTS] * ROUNDS)
+    assert [row["errors"] for row in found] == [0] * ROUNDS, [row["lastError"] for row in found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("kind", "least"),
+    [
+        pytest.param("mask", 0.6, id="a photograph to a mask"),
+        pytest.param("v2-binary", 0.6, id="a tensor in bytes"),
+    ],
+)
+def test_the_server_answers_nearly_as_many_requests_as_a_loop_without_one(unet: Running, kind: str, least: float):
+    assert statistics.median(row["ratio"] for row in rows(unet, kind)) >= least
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"),
+    [
+        pytest.param("mask", 2.5, id="a photograph to a mask"),
+        pytest.param("v2-binary", 5.0, id="a tensor in bytes"),
+    ],
+)
+def test_a_request_costs_little_when_the_model_costs_nothing(near_free: Running, kind: str, most: float):
+    assert statistics.median(row["cpu"] / row["bareCPU"] for row in rows(near_free, kind)) <= most
+
+
+@pytest.mark.parametrize(
+    "url", ["http://10.0.0.1:80/", "http://example.org/", "http://192.168.1.1:8080/v1/segment", "http://[2001:db8::1]/"]
+)
+def test_only_this_machine_is_ever_loaded(url: str, tmp_path: Path):
+    (tmp_path / "body").write_bytes(b"x")
+    command = [sys.executable, "-m", "tests.bench.serving.load", url, str(tmp_path / "body")]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "only an address of this machine" in done.stderr
