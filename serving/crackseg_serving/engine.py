@@ -146,10 +146,12 @@ class Engine:
                 f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
             )
         self._warmth = warmth = warm_up(session, settings.tile_size, settings.batch_size)
+        delay = settings.batch_delay if settings.batch_size else warmth.delay
         self._batcher = Batcher(
             session.run,
             size=warmth.batch_size,
-            delay=_delay(settings, warmth, on_cpu=session.on_cpu),
+            # Waiting for company pays on a card; a processor that is free does nothing better than to begin.
+            delay=0.0 if session.on_cpu else delay,
             runners=settings.processors if session.on_cpu else _RUNNERS_ON_A_CARD,
             wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
             observe=self.metrics.ran,
@@ -253,13 +255,6 @@ def _describe(settings: Settings, session: Session, digest: str) -> Model:
         tile=tile_shape(signature, settings.tile_size),
         properties=session.properties,
     )
-
-
-def _delay(settings: Settings, warmth: Warmth, *, on_cpu: bool) -> float:
-    """Seconds that a run may wait for company. A processor runs one image as fast as each of eight, unless found otherwise."""
-    if settings.batch_size is None:
-        return warmth.delay
-    return 0.0 if on_cpu else settings.batch_delay
 
 
 def _digest(path: Path) -> str:

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import choose_encoder
 
 from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
+STAGES = ("queue", "decode", "inference", "encode")
+_EXEMPLAR = 100  # letters of a request's id; OpenMetrics allows 128 for names and values together
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -26,16 +27,17 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        self.requests = self._histogram(
+        self._requests = self._histogram(
             "crackseg_request_duration_seconds",
             "From the first byte of a request to the last of its answer.",
             labels=("endpoint", "code"),
         )
-        self._stages = self._histogram(
+        stages = self._histogram(
             "crackseg_stage_duration_seconds",
             "Time in one stage: queue (waiting for a worker), decode, inference (a whole image), encode.",
             labels=("stage",),
         )
+        self._stages = {stage: stages.labels(stage) for stage in STAGES}
         self._waited = self._histogram(
             "crackseg_batch_wait_seconds", "How long the oldest tile of a run waited for it."
         )
@@ -48,22 +50,18 @@ class Metrics:
             labels=("cores",),
         )
         self._runs = {cores: runs.labels(cores) for cores in ("one", "all")}
-        self.in_flight = Gauge(
-            "crackseg_requests_in_flight", "Requests being read, waiting or worked on.", registry=registry
-        )
+        self.in_flight = self._gauge("crackseg_requests_in_flight", "Requests being read, waiting or worked on.")
         self.rejected = Counter(
             "crackseg_requests_rejected", "Requests without a result, by cause.", ["reason"], registry=registry
         )
-        self._queue = Gauge(
-            QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.", registry=registry
+        self._queue = self._gauge(QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.")
+        self._model = self._gauge(
+            "crackseg_model_info", "1, with what is served as labels.", "name", "version", "digest", "provider"
         )
-        self._model = Gauge(
-            "crackseg_model_info",
-            "1, with what is served as labels.",
-            ["name", "version", "digest", "provider"],
-            registry=registry,
-        )
-        self._ready = Gauge("crackseg_ready", "1 while the server answers that it is ready.", registry=registry)
+        self._ready = self._gauge("crackseg_ready", "1 while the server answers that it is ready.")
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
 
     def _histogram(
         self, name: str, text: str, labels: tuple[str, ...] = (), buckets: tuple[float, ...] = _SECONDS
@@ -81,7 +79,12 @@ class Metrics:
 
     def staged(self, name: str, seconds: float) -> None:
         """One stage took `seconds`."""
-        self._stages.labels(name).observe(seconds)
+        self._stages[name].observe(seconds)
+
+    def answered(self, endpoint: str, status: int, seconds: float, request_id: str) -> None:
+        """One request has its answer; its id is the exemplar of its time, for who asks for OpenMetrics."""
+        child = self._requests.labels(endpoint, str(status))
+        child.observe(seconds, {"request_id": request_id[:_EXEMPLAR]})
 
     def ran(self, run: Run) -> None:
         """One run of the model has ended."""
@@ -98,6 +101,12 @@ class Metrics:
         """What is served."""
         self._model.labels(name, version, digest, provider).set(1)
 
-    def exposition(self) -> bytes:
-        """The text that Prometheus reads."""
-        return generate_latest(self.registry)
+    def watch_card(self, used: Callable[[], float]) -> None:
+        """Where the memory that is used on the card is asked for."""
+        gauge = self._gauge("crackseg_device_memory_bytes", "Memory of the card that is used, by whomever.")
+        gauge.set_function(used)
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self.registry), content_type

@@ -18,6 +18,7 @@ from crackseg_serving.http import inference, operations
 from crackseg_serving.http.messages import Receive, Request, Response, Scope, Send, read_request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 from crackseg_serving.http.segmenting import segment_image
+from crackseg_serving.logs import AccessLog
 
 _LOG = logging.getLogger("crackseg.http")
 _REQUEST_ID: Final = "x-request-id"
@@ -41,6 +42,7 @@ class App:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._log = AccessLog(engine.settings.access_log_sample)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI calls it."""
@@ -54,19 +56,10 @@ class App:
             response = await self._answer(request)
             await self._send(request, response, send)
         seconds = time.perf_counter() - start
-        metrics.requests.labels(_endpoint(request.path), str(response.status)).observe(seconds)
-        if response.status >= 400 and request.path not in _OPERATIONS:
-            _LOG.info(
-                "%s %s answered %d",
-                request.method,
-                request.path,
-                response.status,
-                extra={
-                    "request": request.id,
-                    "seconds": round(seconds, 4),
-                    "problem": response.body.decode("utf-8", "replace"),
-                },
-            )
+        metrics.answered(_endpoint(request.path), response.status, seconds, request.id)
+        problem = response.body.decode("utf-8", "replace") if response.status >= 400 else ""
+        if request.path not in _OPERATIONS:
+            self._log.write(request.method, request.path, response.status, seconds, request.id, problem)
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -92,6 +85,8 @@ class App:
         operation = _OPERATIONS.get(path)
         if operation is not None:
             _allow(request, "GET", "HEAD")
+            if operation is operations.metrics:
+                return operations.metrics(self._engine, request.headers.get("accept", ""))
             return operation(self._engine)
         if path == _SEGMENT:
             _allow(request, "POST")

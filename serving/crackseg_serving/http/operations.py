@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from crackseg_serving import metrics as names
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Refused
 from crackseg_serving.http.messages import Response
 from crackseg_serving.http.problems import from_refusal
 
 
-def health(_engine: Engine) -> Response:
-    """Alive as long as this is answered: while the model is being loaded too."""
-    return Response.json({"status": "alive"})
+def health(engine: Engine) -> Response:
+    """Alive as long as this is answered, while the model is being loaded too; 503 where the session hangs."""
+    state = engine.state
+    if engine.alive:
+        return Response.json({"status": "alive"})
+    return Response.json({"status": "hung", "reason": state.reason, "message": state.message}, status=503)
 
 
 def ready(engine: Engine) -> Response:
@@ -23,9 +25,9 @@ def ready(engine: Engine) -> Response:
     return Response.json(document, status=200 if state.ready else 503)
 
 
-def metrics(engine: Engine) -> Response:
-    """Prometheus' text."""
-    return Response(engine.metrics.exposition(), names.CONTENT_TYPE)
+def metrics(engine: Engine, accept: str = "") -> Response:
+    """Prometheus' text, or OpenMetrics where that is accepted."""
+    return Response(*engine.metrics.exposition(accept))
 
 
 def model_info(engine: Engine) -> Response:

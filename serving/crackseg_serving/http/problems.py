@@ -46,7 +46,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 def from_refusal(refused: Refused) -> Problem:
     """The problem that a refusal of the engine is on the wire."""
     status, title = _STATUS[refused.cause]
-    later = _LATER.get(refused.cause)
+    later = str(refused.retry_after) if refused.retry_after else _LATER.get(refused.cause)
     return Problem(status, title, refused.message, {"Retry-After": later} if later else None)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Final
 
 _SIZES: Final = (1, 2, 4, 8, 16)
-_NEAR: Final = 1.1  # a size is as good as the best when the best does less than so many times as much
 _LONG: Final = 0.1  # seconds: what a run costs besides its images is nothing to one this long
 _DELAY: Final = 0.25  # of a run: what waiting for company may add
 _LONGEST_DELAY: Final = 0.02  # seconds
@@ -25,10 +24,11 @@ class Batching:
     delay: float
 
 
-def choose_batching(measure: Callable[[int], float | None]) -> Batching:
+def choose_batching(measure: Callable[[int], float | None], gain: float) -> Batching:
     """The smallest size whose throughput is near the best, and a delay that is a fraction of its run.
 
-    `measure` gives the seconds of a run of so many images, or None where it cannot be run. Sizes grow while growing pays.
+    `measure` gives the seconds of a run of so many images, or None where it cannot be run. Sizes grow while the double does
+    more than `gain` times as much a second; what is that near the best is as good.
     """
     took: dict[int, float] = {}
     for size in _SIZES:
@@ -36,13 +36,13 @@ def choose_batching(measure: Callable[[int], float | None]) -> Batching:
         if seconds is None:
             break
         took[size] = max(seconds, 1e-9)
-        pays = size == 1 or _throughput(took, size) > _NEAR * _throughput(took, size // 2)
+        pays = size == 1 or _throughput(took, size) > gain * _throughput(took, size // 2)
         if took[1] > _LONG or not pays:
             break
     if not took:
         return Batching(1, 0.0)
     best = max(_throughput(took, size) for size in took)
-    size = min(size for size in took if _throughput(took, size) * _NEAR > best)
+    size = min(size for size in took if _throughput(took, size) * gain > best)
     return Batching(size, 0.0 if size == 1 else min(_DELAY * took[size], _LONGEST_DELAY))
 
 
