@@ -1,0 +1,82 @@
+"""Who may come in: deadlines that clients give, refusals with a time to come back, tickets that lose their worth."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from crackseg_serving.admission import Admission
+from crackseg_serving.failures import Cause, Refused
+
+
+def make(most: int = 10, places: int = 2, timeout: float = 100) -> Admission:
+    return Admission(max_requests=most, memory=1 << 20, timeout=timeout, places=places)
+
+
+def refusal(admission: Admission, timeout: float | None = None) -> Refused:
+    with pytest.raises(Refused) as refused, admission.request(timeout):
+        pass
+    return refused.value
+
+
+def test_a_client_may_give_less_time_than_the_server_and_not_more():
+    admission = make(timeout=100)
+    for given, allowed in ((None, 100), (5, 5), (1000, 100)):
+        with admission.request(given) as ticket:
+            assert allowed - 1 < ticket.remaining <= allowed
+
+
+def test_a_deadline_that_has_passed_says_how_long_it_was():
+    with make().request(0) as ticket:
+        assert not ticket.valid
+        with pytest.raises(Refused, match="in the 0 s that it had") as refused:
+            ticket.check()
+    assert refused.value.cause == Cause.TIMED_OUT
+
+
+def test_the_time_to_come_back_follows_from_what_requests_took_and_how_many_are_here():
+    short, long = make(), make()
+    for _ in range(50):
+        short.worked(0.1)
+        long.worked(4.0)
+    found = {}
+    for name, admission in (("short", short), ("long", long)):
+        with ExitStack() as inside:
+            for _ in range(10):
+                inside.enter_context(admission.request())
+            refused = refusal(admission)
+            assert refused.cause == Cause.OVERLOADED
+            found[name] = refused.retry_after
+    # Nine would wait for one of two places: 9 * 4 s / 2, and half of that until half of them have gone.
+    assert found == {"short": 1, "long": 9}
+
+
+def test_a_request_that_would_still_wait_at_its_deadline_is_refused_at_once():
+    admission = make(places=1)
+    admission.worked(3.0)
+    with admission.request(), admission.request():
+        assert admission.wait == pytest.approx(6.0)
+        began = time.monotonic()
+        refused = refusal(admission, timeout=2)
+        assert time.monotonic() - began < 1
+        assert refused.cause == Cause.OVERLOADED
+        assert refused.retry_after == 3
+        with admission.request(timeout=20) as ticket:
+            ticket.check()
+
+
+def test_an_idle_server_takes_a_request_however_little_time_it_has():
+    admission = make()
+    admission.worked(50)
+    with admission.request(timeout=0.001):
+        pass
+
+
+def test_nothing_is_known_before_the_first_request_and_nobody_is_refused_for_it():
+    admission = make(most=50, places=1)
+    with ExitStack() as inside:
+        for _ in range(50):
+            inside.enter_context(admission.request(timeout=0.5))
+        assert refusal(admission).retry_after == 1
