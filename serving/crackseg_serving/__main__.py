@@ -60,7 +60,7 @@ async def _serve(settings: Settings) -> None:
     engine = Engine(settings, Metrics())
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
-    server = Server(App(engine), grace)
+    server = Server(App(engine), grace, settings.client_seconds)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -14,6 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
+from crackseg_serving.inference.statistics import Statistics
 
 STAGES = ("queue", "decode", "inference", "encode")
 _EXEMPLAR = 100  # letters of a request's id; OpenMetrics allows 128 for names and values together
@@ -26,6 +27,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self.statistics = Statistics()
         ProcessCollector(registry=registry)
         self._requests = self._histogram(
             "crackseg_request_duration_seconds",
@@ -88,6 +90,7 @@ class Metrics:
 
     def ran(self, run: Run) -> None:
         """One run of the model has ended."""
+        self.statistics.ran(run.size, run.seconds)
         self._batches.observe(run.size)
         self._waited.observe(run.waited)
         self._runs["all" if run.wide else "one"].observe(run.seconds)

@@ -25,6 +25,8 @@ MAX_QUEUE: Final = "MAX_QUEUE"
 REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
 DRAIN_SECONDS: Final = "DRAIN_SECONDS"
 ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
+CLIENT_SECONDS: Final = "CLIENT_SECONDS"
+GRPC_PORT: Final = "GRPC_PORT"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
 
 
@@ -43,6 +45,7 @@ class Settings:
     device: str
     host: str
     port: int
+    grpc_port: int  # 0: no gRPC
     log_level: str
     batch_size: int | None  # None: what pays, found at warm-up
     batch_delay: float
@@ -56,6 +59,7 @@ class Settings:
     max_pixels: int
     max_queue: int
     request_timeout: int
+    client_seconds: int  # how long a client may take to send its headers, or next to nothing of its body
     drain_seconds: int
     access_log_sample: float
     termination_log: Path
@@ -81,6 +85,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         device=_choice(env, contract.INFERENCE_DEVICE, "Auto", DEVICES),
         host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
         port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
+        grpc_port=_whole(env, GRPC_PORT, 9000, 0, 65535),
         log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
         batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
@@ -94,6 +99,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
         max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
         request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 300, 1, 3600),
+        client_seconds=_whole(env, CLIENT_SECONDS, 20, 1, 3600),
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
         access_log_sample=_share(env, ACCESS_LOG_SAMPLE, 0.0),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),

@@ -50,7 +50,8 @@ def is_problem(answer: Answer, status: int, word: str) -> bool:
         pytest.param(
             b"{}", {"Content-Type": "application/json"}, 415, "application/json", id="JSON where an image belongs"
         ),
-        pytest.param(GOOD, {"Content-Encoding": "gzip"}, 415, "compressed", id="a compressed body"),
+        pytest.param(GOOD, {"Content-Encoding": "gzip"}, 400, "gzip", id="a body that is not compressed as it says"),
+        pytest.param(GOOD, {"Content-Encoding": "br"}, 415, "gzip", id="a body compressed in a way that is not taken"),
         pytest.param(
             b"--x\r\nContent-Disposition: form-data; name=a\r\n\r\nb\r\n--x--\r\n",
             {"Content-Type": "multipart/form-data; boundary=x"},

@@ -96,7 +96,7 @@ def test_more_items_than_a_batch_come_back_in_order(server: ServerProcess):
         pytest.param(document(shape="big"), 400, "shape", id="a shape that is none"),
         pytest.param(document(data=[1.0, 2.0]), 400, "elements", id="too few figures"),
         pytest.param(document(data=["a"] * TENSOR.size), 400, "numbers", id="letters for figures"),
-        pytest.param(document(data=[[1.0], [1.0, 2.0]]), 400, "numbers", id="ragged lists"),
+        pytest.param(document(data=[[1.0], [1.0, 2.0]]), 400, "elements", id="ragged lists of another size"),
         pytest.param(document(data=None), 400, "data", id="no figures"),
         pytest.param(document(shape=[1, 3, 40_000, 40_000]), 413, "allowed", id="too many elements"),
         pytest.param(
@@ -135,7 +135,6 @@ def test_another_model_or_version_is_not_found(server: ServerProcess):
     assert infer(server, document(), "/v2/models/road/infer").status == 404
     assert infer(server, document(), "/v2/models/pavement/versions/9/infer").status == 404
     assert infer(server, document(), "/v2/models/pavement/versions/1.2.3/infer").status == 200
-    assert server.ask("GET", "/v2/models/pavement/stats").status == 404
 
 
 def test_the_published_client_understands_us(server: ServerProcess):

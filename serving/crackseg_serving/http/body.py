@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import zlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Final
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from crackseg_serving.admission import Ticket
+from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem
@@ -16,40 +19,97 @@ from crackseg_serving.http.problems import Problem
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
-_FORM_ALLOWANCE = 1 << 16  # bytes that a form may have around its image
+CODINGS: Final = ("identity", "gzip", "deflate")  # what a body may be sent in
+_FORM_ALLOWANCE: Final = 1 << 16  # bytes that a form may have around its image
+_SLOWEST: Final = 16 << 10  # bytes a second: a client slower than a bad mobile connection holds a place for nothing
+_STEP: Final = 1 << 20  # bytes that are decompressed at a time
 
 
-async def receive_body(request: Request, limit: int, timeout: float, grow: Callable[[int], None]) -> bytes:  # noqa: ASYNC109 - a slow client is a 408, not a cancelled task
-    """The whole body. Raises Refused (TOO_MANY_BYTES, OVERLOADED, CLIENT_GONE) or Problem (408, 411-like mistakes)."""
+async def receive_body(
+    engine: Engine, request: Request, ticket: Ticket, grow: Callable[[int], None], limit: int | None = None
+) -> bytes:
+    """The whole body, decompressed where it came compressed; at most `limit` bytes, by default as many as the settings allow.
+
+    Raises Refused (TOO_MANY_BYTES, OVERLOADED, CLIENT_GONE, BAD_REQUEST) or Problem (408, 415).
+    """
+    limit = limit or engine.settings.max_bytes
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > limit:
         raise _too_large(limit)
-    if request.headers.get("content-encoding", "identity").lower() not in {"", "identity"}:
-        raise Problem(415, "Unsupported encoding", "the body is compressed: send it as it is, without Content-Encoding")
+    coding = request.headers.get("content-encoding", "identity").lower().strip() or "identity"
+    if coding not in CODINGS:
+        raise Problem(
+            415,
+            "Unsupported encoding",
+            f"the body is encoded as {coding!r:.50}: send it plain, or as gzip or deflate",
+            {"Accept-Encoding": "gzip, deflate"},
+        )
     parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(timeout):
-            more = True
-            while more:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole")
-                part = message.get("body", b"")
-                more = message.get("more_body", False)
-                size += len(part)
-                if size > limit:
-                    raise _too_large(limit)
-                grow(len(part))
+        async with asyncio.timeout(None) as patience:
+            async for part in _parts(request, limit, grow, _Pace(engine.settings.client_seconds, ticket, patience)):
                 parts.append(part)
     except TimeoutError:
         raise Problem(
             408,
             "Request timeout",
-            f"the body was not all there after {timeout:g} s: send it faster",
+            f"only {sum(map(len, parts))} bytes of the body have come in time: send it faster",
             {"Connection": "close"},
         ) from None
-    return parts[0] if len(parts) == 1 else b"".join(parts)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    return body if coding == "identity" else await asyncio.to_thread(decompress, body, coding, limit, grow)
+
+
+class _Pace:
+    """How long a body may take: some seconds, and one more for every 16 KiB that have come; never beyond its ticket."""
+
+    def __init__(self, seconds: float, ticket: Ticket, patience: asyncio.Timeout) -> None:
+        self._began, self._seconds = asyncio.get_running_loop().time(), seconds
+        self._remaining, self._patience = ticket.remaining, patience
+        self.reach(0)
+
+    def reach(self, size: int) -> None:
+        """`size` bytes have come."""
+        allowed = min(self._seconds + size / _SLOWEST, self._remaining)
+        self._patience.reschedule(self._began + allowed)
+
+
+async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: _Pace) -> AsyncIterator[bytes]:
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole")
+        part = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(part)
+        if size > limit:
+            raise _too_large(limit)
+        grow(len(part))
+        pace.reach(size)
+        yield part
+
+
+def decompress(body: bytes, coding: str, limit: int, grow: Callable[[int], None]) -> bytes:
+    """`body` without its `coding`, bounded before it is made. Raises Refused (TOO_MANY_BYTES, OVERLOADED, BAD_REQUEST)."""
+    # 47: gzip and zlib, by their headers. Some clients call a bare stream deflate too: it has no header of zlib's.
+    bare = coding == "deflate" and body[:1] and body[0] & 0x0F != zlib.DEFLATED
+    stream, parts, size = zlib.decompressobj(-zlib.MAX_WBITS if bare else 47), [], 0
+    rest: bytes = body
+    try:
+        while rest and not stream.eof:
+            grow(_STEP)
+            part = stream.decompress(rest, _STEP)
+            rest = stream.unconsumed_tail
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            parts.append(part)
+    except zlib.error as error:
+        raise Refused(Cause.BAD_REQUEST, f"the body is not {coding}: {error}") from None
+    if not stream.eof or stream.unused_data:
+        raise Refused(Cause.BAD_REQUEST, f"the body's {coding} ends too early or too late")
+    return b"".join(parts)
 
 
 def _too_large(limit: int) -> Refused:

@@ -1,80 +1,51 @@
-"""`/v2`: the Open Inference Protocol over REST, with JSON and binary tensors.
+"""`/v2/models/NAME/infer`: the Open Inference Protocol's inference over REST, with JSON and binary tensors.
 
 https://github.com/kserve/open-inference-protocol (REST), and its binary tensor data extension.
 """
 
 from __future__ import annotations
 
-from typing import Final
+import time
 
-from crackseg_serving import __version__
-from crackseg_serving.engine import Engine, Model
+from crackseg_serving.engine import Engine
 from crackseg_serving.http.body import receive_body
 from crackseg_serving.http.messages import Request, Response
-from crackseg_serving.http.problems import Problem
-from crackseg_serving.http.tensors import BINARY_HEADER, encode_inference, input_tensor, parse_inference, wants_binary
-from crackseg_serving.http.work import perform
-from crackseg_serving.runtime.signature import TensorSpec
+from crackseg_serving.http.tensors import BINARY_HEADER, InferenceRequest, json_weight, read_request, write_answer
+from crackseg_serving.http.work import perform, timeout_of
+from crackseg_serving.inference.tensors import Array
+from crackseg_serving.inference.work import inference, max_elements, shorten
 
-_JSON_WEIGHT: Final = 5  # numbers parsed from JSON take so many times the memory of their text
-
-
-def server_metadata() -> Response:
-    """GET /v2."""
-    return Response.json({"name": "crackseg-serving", "version": __version__, "extensions": ["binary_tensor_data"]})
-
-
-def model_metadata(model: Model) -> Response:
-    """GET /v2/models/NAME."""
-    signature = model.signature
-    batch = [-1]
-    return Response.json(
-        {
-            "name": model.name,
-            "versions": [model.version],
-            "platform": "onnxruntime_onnx",
-            "inputs": [_tensor(signature.input, batch)],
-            "outputs": [_tensor(signature.output, batch)],
-        }
-    )
-
-
-def _tensor(spec: TensorSpec, batch: list[int]) -> dict[str, object]:
-    sizes = [-1 if size is None else size for size in spec.shape[1:]]
-    return {"name": spec.name, "datatype": spec.datatype, "shape": batch + sizes}
-
-
-def check_name(model: Model, name: str, version: str | None) -> None:
-    """Raise Problem 404 where another model or version is asked for."""
-    if name != model.name:
-        raise Problem(404, "Not found", f"there is no model {name!r} here, there is {model.name!r}")
-    if version is not None and version != model.version:
-        raise Problem(404, "Not found", f"there is no version {version!r} of {name!r} here, there is {model.version!r}")
+Answer = tuple[bytes, int | None]
 
 
 async def infer(engine: Engine, request: Request) -> Response:
     """POST /v2/models/NAME/infer: a tensor in, the model's raw output out. Raises Refused or Problem."""
-    model = engine.model
-    spec = model.signature.output
-    weight = 1 if BINARY_HEADER in request.headers else _JSON_WEIGHT
-    with engine.admission.request() as ticket, engine.admission.body() as grow:
-        body = await receive_body(
-            request, engine.settings.max_bytes, ticket.remaining, lambda size: grow(size * weight)
-        )
+    statistics, began = engine.metrics.statistics, time.perf_counter()
+    try:
+        with engine.admission.request(timeout_of(request)) as ticket, engine.admission.body() as grow:
+            body = await receive_body(engine, request, ticket, grow)
+            grow(json_weight(body, request.headers))
+            asked: InferenceRequest | None = None
 
-        def work() -> tuple[bytes, int | None]:
-            with engine.metrics.stage("decode"):
-                document, raw = parse_inference(body, request.headers)
-                items = input_tensor(document, raw, model.signature, 3 * engine.settings.max_pixels)
-                binary = wants_binary(document, spec.name)
-            output = engine.run_tensors(items, ticket)
-            head: dict[str, object] = {"model_name": model.name, "model_version": model.version}
-            if "id" in document:
-                head["id"] = document["id"]
-            with engine.metrics.stage("encode"):
-                return encode_inference(head, spec.name, spec.datatype, output, binary=binary)
+            def read() -> Array:
+                nonlocal asked
+                asked = read_request(body, request.headers, engine.model.signature, max_elements(engine))
+                shorten(ticket, asked.timeout)
+                return asked.items
 
-        answer, length = await perform(engine, request, ticket, work)
+            def write(output: Array) -> Answer:
+                assert asked is not None  # read before it is run
+                head: dict[str, object] = {"model_name": engine.model.name, "model_version": engine.model.version}
+                if asked.id is not None:
+                    head["id"] = asked.id
+                return write_answer(head, engine.model.signature.output, output, binary=asked.binary)
+
+            work = inference(engine, ticket, read, write)
+            (answer, length), times = await perform(engine, request, ticket, work)
+    except BaseException:
+        statistics.failed(time.perf_counter() - began)
+        raise
+    statistics.succeeded(time.perf_counter() - began, times)
     if length is None:
         return Response(answer)
     return Response(answer, "application/octet-stream", headers={BINARY_HEADER: str(length)})

@@ -24,6 +24,7 @@ class Request:
     headers: Mapping[str, str]  # lower-case names
     id: str
     receive: Receive
+    arguments: Mapping[str, str] = field(default_factory=dict)  # what the path names, by the route's template
 
 
 @dataclass(slots=True)
@@ -44,4 +45,4 @@ class Response:
 def read_request(scope: Scope, receive: Receive, request_id: str, headers: Mapping[str, str]) -> Request:
     """The request of an ASGI scope. A query parameter given twice counts once: the last."""
     query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-    return Request(scope["method"], scope["path"], query, headers, request_id, receive)
+    return Request(scope["method"], scope["raw_path"].decode("latin-1"), query, headers, request_id, receive)

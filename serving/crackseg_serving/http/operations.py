@@ -6,11 +6,11 @@ from dataclasses import asdict
 
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Refused
-from crackseg_serving.http.messages import Response
+from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import from_refusal
 
 
-def health(engine: Engine) -> Response:
+async def health(engine: Engine, _request: Request) -> Response:
     """Alive as long as this is answered, while the model is being loaded too; 503 where the session hangs."""
     state = engine.state
     if engine.alive:
@@ -18,19 +18,19 @@ def health(engine: Engine) -> Response:
     return Response.json({"status": "hung", "reason": state.reason, "message": state.message}, status=503)
 
 
-def ready(engine: Engine) -> Response:
+async def ready(engine: Engine, _request: Request) -> Response:
     """200 while requests should come, else 503; always with the reason."""
     state = engine.state
     document = {"ready": state.ready, "reason": state.reason, "message": state.message}
     return Response.json(document, status=200 if state.ready else 503)
 
 
-def metrics(engine: Engine, accept: str = "") -> Response:
+async def metrics(engine: Engine, request: Request) -> Response:
     """Prometheus' text, or OpenMetrics where that is accepted."""
-    return Response(*engine.metrics.exposition(accept))
+    return Response(*engine.metrics.exposition(request.headers.get("accept", "")))
 
 
-def model_info(engine: Engine) -> Response:
+async def model_info(engine: Engine, _request: Request) -> Response:
     """What is served, how it is fed, and what it says of itself."""
     try:
         model = engine.model

@@ -10,7 +10,7 @@ from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.body import image_limit, image_of, receive_body
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem
-from crackseg_serving.http.work import perform
+from crackseg_serving.http.work import perform, timeout_of
 from crackseg_serving.segmentation import Output, segment
 
 _TYPES: Final = {Output.MASK: "image/png", Output.OVERLAY: "image/png", Output.MEASUREMENTS: "application/json"}
@@ -22,8 +22,8 @@ async def segment_image(engine: Engine, request: Request) -> Response:
     engine.model  # noqa: B018 - refuse before the body where there is no model yet
     content_type = request.headers.get("content-type", "")
     limit = image_limit(content_type, engine.settings.max_bytes)
-    with engine.admission.request() as ticket, engine.admission.body() as grow:
-        data = image_of(await receive_body(request, limit, ticket.remaining, grow), content_type)
+    with engine.admission.request(timeout_of(request)) as ticket, engine.admission.body() as grow:
+        data = image_of(await receive_body(engine, request, ticket, grow, limit), content_type)
         body = await perform(engine, request, ticket, lambda: segment(engine, data, output, scale, ticket))
     return Response(body, _TYPES[output])
 

@@ -13,6 +13,7 @@ import uvicorn
 from typing_extensions import override
 
 from crackseg_serving.http.app import App
+from crackseg_serving.http.connection import connection
 
 #: Longer than proxies keep idle connections (Traefik 90 s): who closes first must not be the one being asked.
 _KEEP_ALIVE_SECONDS = 120
@@ -21,11 +22,11 @@ _KEEP_ALIVE_SECONDS = 120
 class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers."""
 
-    def __init__(self, app: App, grace_seconds: int) -> None:
+    def __init__(self, app: App, grace_seconds: int, client_seconds: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=connection(client_seconds),
                 loop="none",
                 lifespan="off",
                 interface="asgi3",

@@ -1,146 +1,191 @@
-"""Tensors of the Open Inference Protocol: JSON and binary forms to arrays, and back.
+"""Tensors on the REST wire: JSON with numbers, or JSON followed by bytes; to arrays, and back.
 
-Pure. Raises Refused (WRONG_TENSOR or BAD_REQUEST) with the name of the tensor and what was expected.
+Pure. JSON is read by simdjson, which hands numbers over as one buffer: a tensor of 200,000 numbers never becomes as many Python
+objects (docs/decisions/0008). Raises Refused with the name of the tensor and what was expected.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from crackseg_serving.failures import Cause, Refused
-from crackseg_serving.runtime.signature import DTYPES, Signature, TensorSpec
+from crackseg_serving.inference.tensors import DATATYPES, Array, Expected, check_outputs, expect, wrong
+from crackseg_serving.runtime.signature import Signature, TensorSpec
 
-BINARY_HEADER = "inference-header-content-length"
+BINARY_HEADER: Final = "inference-header-content-length"
+#: What simdjson needs for each number, besides the text and its copy: its tape (16), its index (8) and the buffer (8).
+_BYTES_A_NUMBER: Final = 32
 
 
-def parse_inference(body: bytes, headers: Mapping[str, str]) -> tuple[dict[str, Any], memoryview]:
-    """The JSON part of a request, and its binary part (empty where there is none)."""
+@dataclass(frozen=True, slots=True)
+class InferenceRequest:
+    """What a body asks for."""
+
+    id: str | None
+    timeout: float | None  # seconds
+    items: Array
+    binary: bool  # the answer's tensor as bytes
+
+
+def json_weight(body: bytes, headers: Mapping[str, str]) -> int:
+    """How many bytes reading the JSON of `body` takes: hostile text has many times more numbers than usual."""
+    end = _json_end(body, headers)
+    return end + _BYTES_A_NUMBER * int(np.count_nonzero(np.frombuffer(body, np.uint8, end) == ord(",")))
+
+
+def read_request(body: bytes, headers: Mapping[str, str], signature: Signature, max_elements: int) -> InferenceRequest:
+    """The request in a body, checked against the model's signature."""
+    end = _json_end(body, headers)
+    if end == 0 and body:
+        return InferenceRequest(None, None, _bare(memoryview(body), signature, max_elements), binary=True)
+    document = _parse(memoryview(body)[:end])
+    identity, parameters = document.get("id"), _parameters(document)
+    if not (identity is None or isinstance(identity, str)):
+        raise Refused(Cause.BAD_REQUEST, "`id` must be a string")
+    binary = _wants_binary(document, signature, parameters)
+    items = _input(document, memoryview(body)[end:], signature, max_elements)
+    return InferenceRequest(identity, _timeout(parameters), items, binary)
+
+
+def _json_end(body: bytes, headers: Mapping[str, str]) -> int:
     length = headers.get(BINARY_HEADER)
     if length is None:
-        end = len(body)
-    elif length.isdecimal() and int(length) <= len(body):
-        end = int(length)
-    else:
-        raise _wrong(f"Inference-Header-Content-Length is {length!r}, but the body has {len(body)} bytes")
-    view = memoryview(body)
+        return len(body)
+    if length.isascii() and length.isdecimal() and len(length) < 20 and int(length) <= len(body):
+        return int(length)
+    raise wrong(f"Inference-Header-Content-Length is {length!r:.50}, but the body has {len(body)} bytes")
+
+
+def _parse(text: memoryview) -> Any:
+    import simdjson
+
     try:
-        document = orjson.loads(view[:end])
-    except orjson.JSONDecodeError as error:
-        raise Refused(Cause.BAD_REQUEST, f"the request is not JSON: {error}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list):
+        document = simdjson.Parser().parse(text)
+    except (ValueError, RuntimeError) as error:
+        raise Refused(Cause.BAD_REQUEST, f"the request is not JSON: {_plain_words(error)}") from None
+    if not isinstance(document, simdjson.Object) or not isinstance(document.get("inputs"), simdjson.Array):
         raise Refused(Cause.BAD_REQUEST, "the request must be a JSON object with a list `inputs`")
-    return document, view[end:]
+    return document
 
 
-def input_tensor(document: dict[str, Any], binary: memoryview, signature: Signature, max_elements: int) -> NDArray[Any]:
-    """The model's one input, checked against its signature."""
-    spec = signature.input
-    inputs = document["inputs"]
-    if len(inputs) != 1 or not isinstance(inputs[0], dict) or inputs[0].get("name") != spec.name:
-        names = [one.get("name") if isinstance(one, dict) else one for one in inputs]
-        raise _wrong(f"expected one input named {spec.name!r}, found {names}")
-    tensor = inputs[0]
-    if tensor.get("datatype") != spec.datatype:
-        raise _wrong(f"input {spec.name!r} must have datatype {spec.datatype}, found {tensor.get('datatype')!r}")
-    shape = _shape(tensor.get("shape"), signature)
-    count = math.prod(shape)
-    if count > max_elements:
+def _plain_words(error: Exception) -> str:
+    return str(error).partition(": ")[2].partition("  ")[0] or str(error)
+
+
+def _parameters(owner: Any) -> dict[str, Any]:
+    """The `parameters` of a request or a tensor, as plain values."""
+    import simdjson
+
+    given = owner.get("parameters")
+    if given is None:
+        return {}
+    if not isinstance(given, simdjson.Object):
+        raise Refused(Cause.BAD_REQUEST, "`parameters` must be an object")
+    return dict(given.as_dict())
+
+
+def _timeout(parameters: Mapping[str, Any]) -> float | None:
+    """Triton's reserved parameter: microseconds."""
+    timeout = parameters.get("timeout")
+    if timeout is None or timeout == 0:
+        return None
+    if type(timeout) is not int or timeout < 0:
         raise Refused(
-            Cause.TOO_MANY_PIXELS, f"input {spec.name!r} has {count} elements, more than the {max_elements} allowed"
+            Cause.BAD_REQUEST, f"parameter timeout is {timeout!r:.50}, but must be microseconds, a whole number"
         )
-    parameters = tensor.get("parameters") or {}
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-    if size is not None:
-        return _from_bytes(binary, size, spec, shape)
-    return _from_json(tensor.get("data"), spec, shape, count)
+    return timeout / 1e6
 
 
-def _shape(shape: object, signature: Signature) -> tuple[int, ...]:
-    spec = signature.input
-    if not isinstance(shape, list) or not all(isinstance(size, int) and size > 0 for size in shape):
-        raise _wrong(f"the shape of {spec.name!r} must be a list of whole numbers above 0, found {shape!r}")
-    expected = [signature.batch if axis == 0 else size for axis, size in enumerate(spec.shape)]
-    if signature.batch is not None:
-        expected[0] = None  # any number is run in as many parts as needed
-    planar = signature.input_format.layout == "NCHW"
-    expected[1 if planar else 3] = 1 if signature.input_format.channels == "GRAY" else 3
-    fits = len(shape) == 4 and all(want in {None, size} for want, size in zip(expected, shape, strict=True))
-    tall, wide = signature.multiple
-    down, across = (2, 3) if planar else (1, 2)
-    if not fits or shape[down] % tall or shape[across] % wide:
-        shown = ", ".join("?" if size is None else str(size) for size in expected)
-        raise _wrong(
-            f"input {spec.name!r} must have shape [{shown}]"
-            f"{f' with height a multiple of {tall} and width of {wide}' if (tall, wide) != (1, 1) else ''}, found {shape}"
-        )
-    return tuple(shape)
+def _wants_binary(document: Any, signature: Signature, parameters: Mapping[str, Any]) -> bool:
+    """Whether the answer's tensor shall be bytes."""
+    import simdjson
 
-
-def _from_bytes(binary: memoryview, size: object, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[Any]:
-    dtype = DTYPES[spec.datatype]
-    needed = math.prod(shape) * dtype.itemsize
-    if size != needed or len(binary) != needed:
-        raise _wrong(
-            f"input {spec.name!r} of shape {list(shape)} has {needed} bytes; announced {size}, received {len(binary)}"
-        )
-    return np.frombuffer(binary, dtype).reshape(shape)
-
-
-def _from_json(data: object, spec: TensorSpec, shape: tuple[int, ...], count: int) -> NDArray[Any]:
-    if not isinstance(data, list):
-        raise _wrong(f"input {spec.name!r} needs `data`, or `parameters.binary_data_size` and bytes after the JSON")
-    try:
-        array = np.asarray(data, np.float64 if spec.datatype == "UINT8" else DTYPES[spec.datatype])
-    except (ValueError, TypeError, OverflowError):
-        raise _wrong(f"`data` of {spec.name!r} must be numbers, flat or nested as its shape says") from None
-    if not np.isfinite(array).all():
-        raise _wrong(f"`data` of {spec.name!r} must be finite numbers")
-    if array.size != count:
-        raise _wrong(f"input {spec.name!r} of shape {list(shape)} has {count} elements, found {array.size}")
-    if spec.datatype == "UINT8":
-        if not ((array >= 0) & (array <= 255)).all():
-            raise _wrong(f"`data` of {spec.name!r} must be whole numbers from 0 to 255")
-        array = array.astype(np.uint8)
-    return array.reshape(shape)
-
-
-def wants_binary(document: dict[str, Any], name: str) -> bool:
-    """Whether the answer's tensor shall be bytes. Raises Refused where another output is asked for."""
-    parameters = document.get("parameters")
-    default = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
+    default = parameters.get("binary_data_output") is True
     outputs = document.get("outputs")
-    if not outputs:
+    if outputs is None:
         return default
-    if (
-        not isinstance(outputs, list)
-        or len(outputs) != 1
-        or not isinstance(outputs[0], dict)
-        or outputs[0].get("name") != name
-    ):
-        raise _wrong(f"this model has one output, {name!r}; asked for {outputs!r:.200}")
-    own = outputs[0].get("parameters")
-    return bool(own["binary_data"]) if isinstance(own, dict) and "binary_data" in own else default
+    if not isinstance(outputs, simdjson.Array) or not all(isinstance(one, simdjson.Object) for one in outputs):
+        raise Refused(Cause.BAD_REQUEST, "`outputs` must be a list of objects")
+    check_outputs(signature, [one.get("name") for one in outputs])
+    own = _parameters(outputs[0]).get("binary_data", default) if len(outputs) else default
+    if not isinstance(own, bool):
+        raise Refused(Cause.BAD_REQUEST, "parameter binary_data must be true or false")
+    return own
 
 
-def encode_inference(
-    head: dict[str, object], name: str, datatype: str, array: NDArray[Any], *, binary: bool
-) -> tuple[bytes, int | None]:
+def _input(document: Any, binary: memoryview, signature: Signature, max_elements: int) -> Array:
+    """The model's one input."""
+    import simdjson
+
+    inputs = document["inputs"]
+    if not all(isinstance(one, simdjson.Object) for one in inputs):
+        raise Refused(Cause.BAD_REQUEST, "`inputs` must be a list of objects")
+    tensor = inputs[0] if len(inputs) else {}
+    shape = tensor.get("shape")
+    shape = shape.as_list() if isinstance(shape, simdjson.Array) and len(shape) <= 16 else None
+    expected = expect(signature, [one.get("name") for one in inputs], tensor.get("datatype"), shape, max_elements)
+    size = _parameters(tensor).get("binary_data_size")
+    if size is None:
+        return _from_json(tensor.get("data"), expected)
+    if type(size) is not int or size != len(binary):
+        raise wrong(f"input {expected.spec.name!r} announces {size!r:.50} bytes, received {len(binary)}")
+    return expected.from_bytes(binary)
+
+
+def _from_json(data: Any, expected: Expected) -> Array:
+    import simdjson
+
+    name, kind = expected.spec.name, DATATYPES[expected.spec.datatype].kind
+    if not isinstance(data, simdjson.Array):
+        raise wrong(f"input {name!r} needs `data`, or `parameters.binary_data_size` and bytes after the JSON")
+    if kind == "b":
+        return expected.from_numbers(_bools(data, name))
+    for code in ("d",) if kind == "f" else (kind, "d"):
+        try:
+            # Nested lists come out flat, row by row, which is what they mean.
+            numbers = np.frombuffer(data.as_buffer(of_type=code), {"d": "f8", "i": "i8", "u": "u8"}[code])
+        except (TypeError, ValueError):
+            continue
+        return expected.from_numbers(numbers)
+    raise wrong(f"`data` of {name!r} must be numbers, flat or nested as its shape says")
+
+
+def _bools(data: Any, name: str) -> Array:
+    flat = np.array(data.as_list(), dtype=object).reshape(-1)
+    if not all(type(value) is bool for value in flat):
+        raise wrong(f"`data` of {name!r} must be true and false, flat or nested as its shape says")
+    return flat.astype(np.bool_)
+
+
+def _bare(data: memoryview, signature: Signature, max_elements: int) -> Array:
+    """A body without any JSON: one item, its open size found from the number of bytes."""
+    spec = signature.input
+    shape = [1, *spec.shape[1:]]
+    open_sizes = [axis for axis, size in enumerate(shape) if size is None]
+    if len(open_sizes) > 1:
+        raise wrong(f"input {spec.name!r} has more than one open size: say its shape in JSON before its bytes")
+    if open_sizes:
+        known = DATATYPES[spec.datatype].itemsize
+        for size in shape:
+            known *= size or 1
+        shape[open_sizes[0]] = len(data) // known
+    return expect(signature, [spec.name], spec.datatype, shape, max_elements).from_bytes(data)
+
+
+def write_answer(head: dict[str, object], spec: TensorSpec, array: Array, *, binary: bool) -> tuple[bytes, int | None]:
     """The answer's body, and the length of its JSON part where bytes follow it."""
-    array = np.ascontiguousarray(array, DTYPES[datatype])
-    output: dict[str, object] = {"name": name, "datatype": datatype, "shape": list(array.shape)}
-    if not binary:
-        output["data"] = array.reshape(-1)
-        return orjson.dumps({**head, "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY), None
-    output["parameters"] = {"binary_data_size": array.nbytes}
-    json = orjson.dumps({**head, "outputs": [output]})
-    return b"".join((json, array.data.cast("B"))), len(json)
-
-
-def _wrong(message: str) -> Refused:
-    return Refused(Cause.WRONG_TENSOR, message)
+    array = np.ascontiguousarray(array, DATATYPES[spec.datatype])
+    output: dict[str, object] = {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape)}
+    if binary:
+        output["parameters"] = {"binary_data_size": array.nbytes}
+        json = orjson.dumps({**head, "outputs": [output]})
+        return b"".join((json, array.data.cast("B"))), len(json)
+    if spec.datatype == "BF16":
+        raise wrong(f"output {spec.name!r} is BF16, which has no numbers: ask for binary data")
+    output["data"] = array.reshape(-1)
+    return orjson.dumps({**head, "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY), None

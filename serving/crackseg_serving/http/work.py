@@ -1,10 +1,11 @@
-"""From the event loop to the engine's threads and back, with an eye on the client."""
+"""From the event loop to the engine's threads and back, with an eye on the client and on the clock."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
@@ -12,6 +13,22 @@ from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.messages import Request
 
 T = TypeVar("T")
+
+TIMEOUT_HEADER: Final = "x-request-timeout"
+
+
+def timeout_of(request: Request) -> float | None:
+    """How many seconds the client gives its request, by its header X-Request-Timeout. Raises Refused (BAD_REQUEST)."""
+    text = request.headers.get(TIMEOUT_HEADER)
+    if text is None:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise Refused(Cause.BAD_REQUEST, f"X-Request-Timeout is {text!r:.50}, but must be a number of seconds above 0")
+    return seconds
 
 
 async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callable[[], T]) -> T:
