@@ -22,7 +22,7 @@ Figures = dict[str, Any]
 CLIENTS = (1, 8, 32, 128)
 SHARES = (0.3, 0.6, 0.9)  # of the bare loop's rate, in an open loop
 _IN_FLIGHT = 128
-_BARE_SECONDS = 1.5
+_BARE_SECONDS = 1.5  # at most; no longer than the loads themselves
 _SOAK_PARTS = 20
 
 
@@ -66,10 +66,11 @@ class Bench:
         """The server with this model."""
         return Served(self._model, self.subject.side, self._folder / "server.log")
 
-    def bare(self, kind: Kind, seconds: float = _BARE_SECONDS, *, lone: bool = False) -> Figures:
+    def bare(self, kind: Kind, seconds: float | None = None, *, lone: bool = False) -> Figures:
         """The bare loop: one thread for each core, or one loop with all of them."""
         loops, threads = (1, self._cores) if lone else (self._cores, 1)
         answer = self._folder / f"{kind.bare}.answer"
+        seconds = min(_BARE_SECONDS, self._seconds) if seconds is None else seconds
         found = python("bare", self._model, kind.bare, self._jpeg, seconds, loops, threads, answer)
         self._right[kind.bare] = answer.read_bytes()
         return found

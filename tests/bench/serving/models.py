@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 _LEVELS, _BASE = 4, 16
-_STEEPNESS, _LEVEL = 40.0, 0.3  # probability = sigmoid(steepness * (level - brightness))
+_STEEPNESS, _LEVEL = 40.0, 0.151  # probability = sigmoid(steepness * (level - brightness))
 
 
 class _Graph:
@@ -76,7 +76,7 @@ def unet() -> onnx.ModelProto:
         up = graph.node("ConvTranspose", x, weights, strides=[2, 2])
         x = graph.block(graph.node("Concat", up, skips[level], axis=1), 2 * widths[level], widths[level])
     # Random weights know no crack: they whisper, and darkness decides.
-    texture = graph.node("Conv", x, graph.weight(np.full((1, _BASE, 1, 1), 1e-3, np.float32)))
+    texture = graph.node("Conv", x, graph.weight(np.full((1, _BASE, 1, 1), 1e-4, np.float32)))
     brightness = graph.node("ReduceMean", "input", axes=[1], keepdims=1)
     darkness = graph.node("Sub", graph.weight(np.array([_LEVEL], np.float32)), brightness)
     logits = graph.node("Add", texture, graph.node("Mul", darkness, graph.weight(np.array([_STEEPNESS], np.float32))))
