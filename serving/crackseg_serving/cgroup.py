@@ -23,17 +23,18 @@ def processors(root: Path = Path("/")) -> int:
 def memory(root: Path = Path("/")) -> int | None:
     """The memory limit in bytes, or None where there is none."""
     limits = [
-        *(_number(folder / "memory.max") for folder in _folders_v2(root)),
-        _number(root / "sys/fs/cgroup/memory/memory.limit_in_bytes"),
+        *(_number(folder / "memory.max") for folder in _folders(root, "")),
+        *(_number(folder / "memory.limit_in_bytes") for folder in _folders(root, "memory")),
     ]
     known = [limit for limit in limits if limit is not None and limit < _UNLIMITED_MEMORY]
     return min(known, default=None)
 
 
-def _folders_v2(root: Path) -> Iterator[Path]:
-    """The group's own folder and its ancestors: the tightest limit counts."""
-    mount = root / "sys/fs/cgroup"
-    own = next((line[3:] for line in _text(root / "proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
+def _folders(root: Path, controller: str) -> Iterator[Path]:
+    """The group's own folder and its ancestors: the tightest limit counts. Version 2 has no controllers, and one tree."""
+    mount = root / "sys/fs/cgroup" / controller
+    lines = (line.split(":", 2) for line in _text(root / "proc/self/cgroup").splitlines())
+    own = next((line[2] for line in lines if len(line) == 3 and controller in line[1].split(",")), "/")
     folder = mount / own.strip("/")
     yield folder
     if folder != mount:
@@ -41,17 +42,17 @@ def _folders_v2(root: Path) -> Iterator[Path]:
 
 
 def _quotas_v2(root: Path) -> Iterator[float]:
-    for folder in _folders_v2(root):
+    for folder in _folders(root, ""):
         quota, _, period = _text(folder / "cpu.max").strip().partition(" ")
-        if quota.isdigit() and period.isdigit():
+        if quota.isdigit() and period.isdigit() and int(period):
             yield int(quota) / int(period)
 
 
 def _quotas_v1(root: Path) -> Iterator[float]:
-    folder = root / "sys/fs/cgroup/cpu"
-    quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
-    if quota and period and quota > 0:
-        yield quota / period
+    for folder in _folders(root, "cpu"):
+        quota, period = _number(folder / "cpu.cfs_quota_us"), _number(folder / "cpu.cfs_period_us")
+        if quota and period and quota > 0:
+            yield quota / period
 
 
 def _number(path: Path) -> int | None:

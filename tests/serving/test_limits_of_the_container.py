@@ -48,6 +48,16 @@ def tree(root: Path, files: dict[str, str]) -> Path:
             CORES,
             id="version 1 without a limit",
         ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "5:cpu,cpuacct:/kubepods/pod1/box\n4:memory:/kubepods/pod1/box",
+                "sys/fs/cgroup/cpu/kubepods/pod1/cpu.cfs_quota_us": "50000",
+                "sys/fs/cgroup/cpu/kubepods/pod1/cpu.cfs_period_us": "100000",
+            },
+            1,
+            id="version 1 with the host's tree, a fraction on the group above",
+        ),
+        pytest.param({"sys/fs/cgroup/cpu.max": "50000 0"}, CORES, id="a period of nought"),
         pytest.param({"sys/fs/cgroup/cpu.max": "garbage"}, CORES, id="garbage"),
     ],
 )
@@ -65,6 +75,15 @@ def test_processors(tmp_path: Path, files: dict[str, str], processors: int):
         pytest.param(
             {"sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712"}, None, id="version 1 without a limit"
         ),
+        pytest.param(
+            {
+                "proc/self/cgroup": "4:memory:/kubepods/pod1/box",
+                "sys/fs/cgroup/memory/kubepods/pod1/box/memory.limit_in_bytes": "9223372036854771712",
+                "sys/fs/cgroup/memory/kubepods/pod1/memory.limit_in_bytes": "268435456",
+            },
+            256 << 20,
+            id="version 1 with the host's tree, a limit on the group above",
+        ),
     ],
 )
 def test_memory(tmp_path: Path, files: dict[str, str], limit: int | None):
@@ -75,6 +94,11 @@ def test_an_empty_environment_is_a_server_that_runs():
     settings = from_environment({})
     assert (settings.port, settings.device, settings.tile_size, settings.threshold_percent) == (8080, "Auto", 512, None)
     assert str(settings.model_path) == "/models/model.onnx"
+
+
+@pytest.mark.parametrize(("text", "size"), [("Auto", None), ("auto", None), ("", None), ("8", 8), ("1", 1)])
+def test_a_batch_size_is_a_number_or_found_at_warm_up(text: str, size: int | None):
+    assert from_environment({"BATCH_SIZE": text}).batch_size == size
 
 
 def test_an_empty_value_is_no_value():
@@ -89,6 +113,9 @@ def test_an_empty_value_is_no_value():
         ("BATCH_SIZE", "1.5", "whole number"),
         ("TILE_OVERLAP", "300", "at most half"),
         ("MEMORY_LIMIT", "12", "between"),
+        ("BATCH_SIZE", "auto8", "whole number"),
+        ("ACCESS_LOG_SAMPLE", "2", "from 0 to 1"),
+        ("ACCESS_LOG_SAMPLE", "nan", "from 0 to 1"),
     ],
 )
 def test_a_value_that_makes_no_sense_is_named(name: str, value: str, word: str):

@@ -21,6 +21,7 @@ from crackseg_serving.runtime.signature import Signature, settle
 _SMALL: Final = 64  # pixels: enough to try a batch, too small to cost time
 #: What doubling a batch must bring, on a card and on a processor: there the noise of others is larger, and the gain small.
 _GAIN: Final = {False: 1.1, True: 1.5}
+_LONG_RUN: Final = 0.01  # seconds: a hundred times what a processor does for a run besides the model
 _SMALL_RUN: Final = 0.002  # seconds: waking the other cores would take as long as they save
 
 
@@ -52,7 +53,9 @@ def warm_up(session: Session, size: int, batch_size: int | None) -> Warmth:
     session.signature = settle(session.signature, output, tile)
     if session.can_run_wide:
         slowest = max(slowest, _warm_wide(session, tile, narrow))
-    if batch_size is None:
+    if batch_size is None and session.on_cpu and narrow > _LONG_RUN:
+        batching = Batching(1, 0.0)
+    elif batch_size is None:
         batching = choose_batching(lambda count: _time_batch(session, tile, count), _GAIN[session.on_cpu])
     else:
         batching = Batching(batch_size, 0.0)
