@@ -21,9 +21,12 @@ TOLERANCE_PIXELS: Final = 0.5
 Contours = Sequence[NDArray[np.int32]]
 
 
-def find_contours(mask: NDArray[np.uint8]) -> tuple[Contours, NDArray[np.int32]]:
-    """The contours of a mask through pixel centres, each `[k, 1, 2]` (x, y), and their parents: -1 for an outer one."""
-    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def find_contours(mask: NDArray[np.uint8], points: int = cv2.CHAIN_APPROX_NONE) -> tuple[Contours, NDArray[np.int32]]:
+    """The contours of a mask through pixel centres, each `[k, 1, 2]` (x, y), and their parents: -1 for an outer one.
+
+    `points`: all of them, or (`cv2.CHAIN_APPROX_SIMPLE`) those where the contour turns.
+    """
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, points)
     parents = np.empty(0, np.int32) if hierarchy is None else hierarchy[0, :, 3]
     return contours, parents
 
