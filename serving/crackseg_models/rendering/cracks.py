@@ -103,7 +103,7 @@ def course(rng: np.random.Generator, start: Field, end: Field, style: Style) -> 
     along = np.linspace(0, 1, count)
     chord = (end - start) / length
     normal = np.array([-chord[1], chord[0]])
-    sway = rough(rng, count, 1.3) * length * style.winding * 0.09
+    sway = rough(rng, count, 1.3) * length * style.winding * 0.06
     sway -= sway[0] + (sway[-1] - sway[0]) * along
     jag = rough(rng, count, 0.75) * min(style.grain * 0.4 + 1, length * 0.04)
     jag *= np.sin(np.pi * along) ** 0.25
@@ -120,9 +120,9 @@ def course(rng: np.random.Generator, start: Field, end: Field, style: Style) -> 
 
 
 def _frayed(rng: np.random.Generator, count: int, style: Style, spacing: float) -> NDArray[np.float64]:
-    """How much one edge bulges along a crack (logarithm): stone by stone, never in teeth finer than a third of the width."""
-    bulge = np.clip(rough(rng, count, 0.45), -2.5, 2.5) * style.raggedness * min(1.0, (6 / style.width) ** 0.5)
-    return smoothed(bulge[:, None], style.width / 3 / spacing)[:, 0]
+    """How much one edge bulges along a crack (logarithm): stone by stone, never in teeth finer than a fifth of the width."""
+    bulge = np.clip(rough(rng, count, 0.45), -2.5, 2.5) * style.raggedness * min(1.0, (8 / style.width) ** 0.5)
+    return smoothed(bulge[:, None], style.width / 5 / spacing)[:, 0]
 
 
 def smoothed(line: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:

@@ -12,11 +12,11 @@ from crackseg_models.rendering.fields import Field, fractal_noise, smooth_noise,
 def engrave(rng: np.random.Generator, colour: Field, cover: Field, light: float, grain: float) -> Field:
     """Darken the crack: deep in the middle, earth and gravel where it is wide, a lit and a shaded lip."""
     size = (colour.shape[0], colour.shape[1])
-    depth = np.clip(rng.uniform(0.6, 1.0) + rng.uniform(0, 0.2) * smooth_noise(rng, size, max(size) / 6), 0.2, 0.98)
+    depth = np.clip(rng.uniform(0.7, 1.0) + rng.uniform(0, 0.2) * smooth_noise(rng, size, max(size) / 6), 0.2, 0.98)
     wide = np.clip(_far(cover) / rng.uniform(2, 8), 0, 1)
     gravel = fractal_noise(rng, size, max(1.5, grain / 3), 3) * rng.uniform(0.15, 0.6)
     earth = np.array([1.0, 0.9, 0.78], np.float32) if rng.random() < 0.35 else np.ones(3, np.float32)
-    level = float(np.percentile(colour, 20)) * rng.uniform(0.1, 0.75)
+    level = float(np.percentile(colour, 20)) * rng.uniform(0.05, 0.5)
     fill = np.clip(level * (1 + gravel * (0.3 + wide))[..., None] * earth, 0.005, 1)
     middle = np.clip(
         0.25 + _far(cover) / rng.uniform(1.5, 5), rng.uniform(0.45, 1.0), 1
@@ -26,7 +26,7 @@ def engrave(rng: np.random.Generator, colour: Field, cover: Field, light: float,
     step = max(1.0, min(3.0, grain * 0.15))
     shift = np.array([[1, 0, step * np.cos(light)], [0, 1, step * np.sin(light)]], np.float32)
     moved = cv2.warpAffine(cover, shift, size[::-1])
-    lip = np.clip(moved - cover, 0, 1) * rng.uniform(0, 0.25)
+    lip = np.clip(moved - cover, 0, 1) * rng.uniform(0, 0.4)
     halo = np.clip(soft(cover, grain * 0.4 + 1) - cover, 0, 1) * rng.uniform(-0.15, 0.35)
     return _visible(np.clip(colour * (1 + lip[..., None] - halo[..., None]), 0.005, 1.4), cover)
 
