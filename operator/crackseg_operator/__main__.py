@@ -27,6 +27,7 @@ def main() -> None:
         print(f"crackseg-operator: {error}", file=sys.stderr)
         sys.exit(2)
     gc.freeze()  # what is imported by now lives as long as the process
+    gc.set_threshold(10_000, 20, 20)  # objects of the cluster come and go by thousands, nearly all without a cycle
     try:
         with asyncio.Runner(loop_factory=_event_loop) as runner:
             runner.run(app.run(settings))

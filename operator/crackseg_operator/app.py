@@ -53,7 +53,7 @@ class App:
         self._applier = Applier(self._kube, self._store, self._leader, self._metrics, _clock)
         self.follower = Follower(self._store, self._queue, self._applier)
         self._resync = Resync(self._kube, self._store, self._queue.add)
-        self._trace = watch.WatchTrace(settings.watch_namespace, self._watch_opened, _clock)
+        self._trace = watch.WatchTrace(settings.watch_namespace, self.follower, self._watch_opened, _clock)
         self._health = Health(self._queue.oldest_age, self._trace.stale)
         self._endpoints = Endpoints(self._metrics, self._health, self._refresh_gauges)
         self._tasks: list[asyncio.Task[None]] = []

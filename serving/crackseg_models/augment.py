@@ -9,12 +9,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_models.rendering import clutter
 from crackseg_models.rendering.camera import compress
+from crackseg_models.rendering.cracks import PATTERNS, coverage
+from crackseg_models.rendering.engraving import engrave
 from crackseg_models.rendering.fields import Field, smooth_noise, soft, tint
+from crackseg_models.rendering.scene import style
 
 Example: TypeAlias = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # picture [H, W, 3] RGB, mask [H, W] 0 or 255
 
 SMALLEST, LARGEST = 0.4, 2.5  # scale of the crop against the photograph
+DARKENING = (clutter.joint, clutter.stain, clutter.shadow)  # a crack is still to be seen under these
+COVERING = (clutter.cable, clutter.marking, clutter.manhole, clutter.sealant)
 
 
 def crop(rng: np.random.Generator, example: Example, side: int) -> Example:
@@ -61,6 +67,25 @@ def mix(rng: np.random.Generator, one: Example, other: Example) -> Example:
     away = (x - rng.uniform(0.2, 0.8) * side) * np.cos(turn) + (y - rng.uniform(0.2, 0.8) * side) * np.sin(turn)
     there = away > 0
     return np.where(there[..., None], other[0], one[0]), np.where(there, other[1], one[1])
+
+
+def dress(rng: np.random.Generator, example: Example) -> Example:
+    """Something that is no crack, or a drawn crack, or both: often on sound ground, now and then where a crack is."""
+    picture, mask = example
+    sound = not mask.any()
+    things = DARKENING + COVERING if sound else DARKENING
+    light: Field = (picture.astype(np.float32) / 255) ** 2  # about linear, as the renderer's light is
+    if rng.random() < (0.4 if sound else 0.15):
+        light = things[int(rng.integers(0, len(things)))](rng, light)
+    if rng.random() < (0.5 if sound else 0.15):
+        grain = float(10 ** rng.uniform(0.2, 1.3))
+        pattern = str(rng.choice(list(PATTERNS), p=[share for share, _ in PATTERNS.values()]))
+        size = (mask.shape[0], mask.shape[1])
+        cover = coverage(PATTERNS[pattern][1](rng, size, style(rng, grain, (512, 512))), size)
+        if cover.any():
+            light = engrave(rng, light, cover, float(rng.uniform(0, 2 * np.pi)), grain)
+        mask = np.where(cover >= 0.5, 255, mask).astype(np.uint8)
+    return np.clip(np.sqrt(np.clip(light, 0, 1)) * 255, 0, 255).astype(np.uint8), mask
 
 
 def recolour(rng: np.random.Generator, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as f
 from torch.utils.data import DataLoader, IterableDataset
 
-from crackseg_models.augment import Example, crop, mix, recolour
+from crackseg_models.augment import Example, crop, dress, mix, recolour
 from crackseg_models.metrics import Score, count, score
 from crackseg_models.network import MULTIPLE, CrackNet
 from crackseg_models.photographs import Pair
@@ -59,7 +59,7 @@ class Crops(IterableDataset[tuple[Tensor, Tensor]]):
         pair = source[int(rng.integers(0, len(source)))]
         if pair.image not in self.cache:
             self.cache[pair.image] = pair.read()
-        return crop(rng, self.cache[pair.image], self.side)
+        return dress(rng, crop(rng, self.cache[pair.image], self.side))
 
 
 def tensor(picture: np.ndarray) -> Tensor:
@@ -127,9 +127,7 @@ def train(
     crops = Crops(sources, shares, plan.side, plan.seed)
     began = saved = time.monotonic()
     running, step = 0.0, 0
-    # a forked worker would wait for ever for locks that OpenCV's threads held in this process
-    batches = DataLoader(crops, plan.batch, num_workers=1, prefetch_factor=6, multiprocessing_context="spawn")
-    for step, (pictures, truths) in enumerate(batches, 1):
+    for step, (pictures, truths) in enumerate(_batches(crops, plan), 1):
         progress = (time.monotonic() - began) / (60 * plan.minutes)
         if progress >= 1:
             break
@@ -149,6 +147,14 @@ def train(
             print(time.strftime("%H:%M:%S"), f"{progress:.0%} step {step} loss {running:.3f}", flush=True)
     _save(averaged, out)
     _measure_all(averaged, held_back)
+
+
+def _batches(crops: Crops, plan: Plan) -> DataLoader[tuple[Tensor, Tensor]]:
+    """The crops in batches: from a process of their own where the training may use more than one thread."""
+    if plan.threads == 1:
+        return DataLoader(crops, plan.batch)
+    # a forked worker would wait for ever for locks that OpenCV's threads held in this process
+    return DataLoader(crops, plan.batch, num_workers=1, prefetch_factor=6, multiprocessing_context="spawn")
 
 
 def _save(averaged: Averaged, out: Path) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.e2e.spaces import MODELS, Space, model, not_ready, space
+from tests.e2e.spaces import MODELS, Resource, Space, model, not_ready, space
 
 from crackseg_demo.follow import condition, rolled_back, serves
+from crackseg_demo.kubectl import wait_until
 
 SECOND = {
     "image": ("ImagePullFailed", "pavement-2.0.0.onnx", {"image": "crackseg-serving:absent"}, {}),
@@ -23,6 +24,15 @@ def version(name: str, number: str, file: str, serving: dict, more: dict):
         serving=serving,
         rollout={"progressDeadlineSeconds": 20},
     )
+
+
+def version_of(pod: Resource) -> str:
+    return str(pod["metadata"]["labels"]["crackseg.io/model-version"])
+
+
+def versions(pods: list[Resource]) -> list[str]:
+    """The versions that are to stay: what has been asked to end is on its way."""
+    return [version_of(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")]
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +56,8 @@ def test_a_second_version_that_fails_is_taken_back_with_its_reason(failing: Spac
     assert [failed["reason"] for failed in seen["status"]["failedRevisions"]] == [reason]
     assert condition(seen, "Available")["status"] == "True"
     assert condition(seen, "Ready")["reason"] == reason
-    served = [pod for pod in failing.pods(name) if not pod["metadata"].get("deletionTimestamp")]
-    assert [pod["metadata"]["labels"]["crackseg.io/model-version"] for pod in served] == ["1.0.0"]
+    wait_until(lambda: versions(failing.pods(name)) == ["1.0.0"], 30, "the failed version's pods are taken away")
+    served = [pod for pod in failing.pods(name) if version_of(pod) == "1.0.0"]
     assert [status["restartCount"] for pod in served for status in pod["status"]["containerStatuses"]] == [0]
     weights = [status["stable"]["version"] for status in failing.seen(name).statuses if "stable" in status]
     assert set(weights) == {"1.0.0"}, "the failed version was never the stable one"

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from crackseg_models.__main__ import main
-from crackseg_models.rendering.cracks import FINEST, PATTERNS, Branch, Style, coverage, figures
-from crackseg_models.rendering.scene import Rendered, render
+from crackseg_models.rendering.clutter import cable, manhole
+from crackseg_models.rendering.cracks import FINEST, PATTERNS, Branch, Style, coverage, figures, smoothed
+from crackseg_models.rendering.scene import NARROW, WIDE, Rendered, render, style
+from crackseg_serving.imaging.measure import measure
 
 SIZE = (256, 256)
 
@@ -62,6 +64,51 @@ def test_the_mask_of_each_pattern_agrees_with_its_figures(pattern):
 
     # branches meet and overlap, so the mask may be smaller than the sum, never larger
     assert 0.8 * area <= drawn <= 1.03 * area
+
+
+@pytest.mark.parametrize("pattern", [name for name in PATTERNS if name != "none"])
+@pytest.mark.parametrize("width", [3.0, 6.0, 12.0])
+def test_a_measurement_of_the_exact_mask_finds_the_length_and_width_of_the_truth(pattern, width):
+    ragged = Style(width, grain=8.0, winding=0.6, raggedness=0.4, taper=0.5)
+    lengths, widths = [], []
+    for seed in range(6):
+        branches = PATTERNS[pattern][1](np.random.default_rng(seed), (512, 512), ragged)
+        exact = figures(branches, (512, 512))
+        cover = coverage(branches, (512, 512))
+        if exact.length < 100:
+            continue
+        found = measure((cover >= 0.5).astype(np.uint8))
+        lengths.append(found.total_length_pixels / exact.length)
+        widths.append(found.total_area_pixels / found.total_length_pixels / exact.mean_width)
+
+    assert np.median(lengths) == pytest.approx(1, abs=0.1)
+    assert np.median(widths) == pytest.approx(1, abs=0.1)
+
+
+def test_cracks_are_of_every_width_from_narrow_to_wide():
+    widths = np.array([style(np.random.default_rng(seed), 6.0, (512, 512)).width for seed in range(300)])
+
+    assert NARROW <= widths.min() < 1.1 * NARROW
+    assert 0.9 * WIDE < widths.max() <= WIDE
+    assert np.median(widths) == pytest.approx((NARROW * WIDE) ** 0.5, rel=0.15)  # as many of each octave
+
+
+def test_smoothing_a_line_keeps_its_ends_and_what_is_straight_and_takes_away_the_stairs():
+    straight_line = np.stack([np.arange(40.0), 0.5 * np.arange(40.0)], 1)
+    stairs = straight_line + np.array([0, 1]) * (np.arange(40) % 2)[:, None]
+
+    assert smoothed(straight_line, 3.0) == pytest.approx(straight_line)
+    assert smoothed(stairs, 3.0)[[0, -1]] == pytest.approx(stairs[[0, -1]])
+    assert np.abs(np.diff(smoothed(stairs, 3.0)[:, 1], 2)).max() < 0.1
+
+
+@pytest.mark.parametrize("thing", [cable, manhole])
+def test_what_lies_on_the_ground_changes_a_part_of_the_picture_and_stays_in_range(thing):
+    ground = np.full((160, 160, 3), 0.4, np.float32)
+    changed = [thing(np.random.default_rng(seed), ground) for seed in range(8)]
+
+    assert all(after.shape == ground.shape and 0 <= after.min() <= after.max() <= 1.5 for after in changed)
+    assert sum(bool(0.002 < (after != ground).mean() < 1) for after in changed) >= 6
 
 
 def test_a_picture_agrees_with_its_truth(cracked):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from crackseg_models.__main__ import main
-from crackseg_models.augment import LARGEST, SMALLEST, crop, mix, recolour
+from crackseg_models.augment import LARGEST, SMALLEST, crop, dress, mix, recolour
 from crackseg_models.rendering.scene import render
 
 
@@ -39,6 +39,26 @@ def test_mixing_takes_each_pixel_with_its_own_truth(example):
     second = (picture == other[0]).all(2) & (mask == other[1])
 
     assert (first | second).all()
+
+
+def test_sound_ground_gets_cracks_that_are_in_the_mask_and_other_things_that_are_not():
+    rng = np.random.default_rng(0)
+    sound = np.full((96, 96, 3), 140, np.uint8), np.zeros((96, 96), np.uint8)
+    dressed = [dress(rng, sound) for _ in range(40)]
+    cracked = [(picture, mask) for picture, mask in dressed if mask.any()]
+    only_things = [picture for picture, mask in dressed if not mask.any() and (picture < 120).any()]
+
+    assert len(cracked) >= 8
+    assert len(only_things) >= 3
+    assert all(picture[mask > 0].mean() < 125 for picture, mask in cracked)
+
+
+def test_a_crack_that_is_there_stays_in_the_mask(example):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        picture, mask = dress(rng, example)
+        assert picture.shape == example[0].shape
+        assert (mask[example[1] > 0] > 0).all()
 
 
 def test_new_light_changes_the_picture_but_not_its_size(example):

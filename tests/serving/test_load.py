@@ -71,7 +71,7 @@ def test_a_picture_of_24_megapixels_goes_through_tiles_at_bounded_memory(serve: 
     for output in ("json", "overlay"):
         assert server.segment(data, f"?output={output}").status == 200
     # What admission sets aside for such a picture: bytes for each pixel, and more for each that is crack.
-    assert peak_memory(server) - before < 24e6 * 16 + 300 * int((truth > 0).sum())
+    assert peak_memory(server) - before < 24e6 * 16 + 200 * int((truth > 0).sum())
     assert server.metric("crackseg_batch_size_sum") > 3 * 12 * 8
 
 
@@ -128,4 +128,4 @@ def test_a_picture_that_is_all_crack_is_not_measured_beyond_the_memory(serve: Se
     lines = np.full((1000, 1000, 3), 170, np.uint8)
     lines[::4] = 0
     assert server.segment(encoded(lines), "?output=json").status == 200
-    assert peak_memory(server) - before < 4e6 * 16 + 1e6 * (16 + 300 / 4)
+    assert peak_memory(server) - before < 4e6 * 16 + 1e6 * (16 + 200 / 4)

@@ -14,6 +14,7 @@ from crackseg_operator.api.names import Condition, Phase, Reason
 from crackseg_operator.api.spec import Spec
 from crackseg_operator.api.status import FailedRevision, RevisionStatus, Status, StatusCondition
 from crackseg_operator.core.findings import Finding, Patience
+from crackseg_operator.core.observed import ObservedPod
 from crackseg_operator.core.rollout.situation import Case, Situation
 from crackseg_operator.core.rollout.transition import retry_hint
 
@@ -71,6 +72,20 @@ def tell(status: Status, facts: Facts) -> list[StatusCondition]:
     if failed := _quarantined(status, facts):
         found.append((Condition.ROLLED_BACK, "True", failed.reason, failed.message))
     return stamp(status.conditions, found, facts.generation, facts.now)
+
+
+def remembered(status: Status, generation: int, pods: Iterable[ObservedPod]) -> Finding | None:
+    """What is told against the model's file, for as long as an init container that failed tries again.
+
+    Between two tries a pod may show nothing of the last one: that is no news, and conditions must not come and go.
+    """
+    told = next((one for one in status.conditions if one.type == Condition.MODEL_VERIFIED), None)
+    if told is None or told.status != "False" or told.reason not in _MODEL_REASONS:
+        return None
+    trying = (one for pod in pods if not pod.ready and not pod.deleting for one in pod.containers)
+    if told.observed_generation == generation and any(one.init and one.restarts and not one.ready for one in trying):
+        return Finding(Patience.LONG, Reason(told.reason), told.message)
+    return None
 
 
 def stamp(

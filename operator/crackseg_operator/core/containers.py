@@ -37,11 +37,15 @@ def examine_container(pod: ObservedPod, container: ObservedContainer) -> Finding
     where = f"container {container.name} of pod {pod.name}"
     if container.waiting_reason in _PULLING:
         return _pulling(container, pod)
-    if container.waiting_reason in _CANNOT_START:
+    report = Report.parse(container.termination_message) if container.exit_code else None
+    known = container.exit_reason == "OOMKilled" or bool(report and report.reason)
+    # A try that could not start hides no cause that an earlier one has shown; a Secret that is gone is a new one.
+    if container.waiting_reason == "CreateContainerConfigError" or (
+        container.waiting_reason in _CANNOT_START and not known
+    ):
         return _cannot_start(container, where)
     if container.exit_reason == "OOMKilled":
         return out_of_memory(container, pod)
-    report = Report.parse(container.termination_message) if container.exit_code else None
     if report and report.reason:
         return _reported(report, container, where)
     if container.restarts >= _LOOP or container.waiting_reason == "CrashLoopBackOff":

@@ -24,6 +24,8 @@ Raw = Mapping[str, Any]
 
 # Taken from the node lifecycle controller, the kubelet's shutdown manager and the pod garbage collector.
 _NODE_REASONS = frozenset({"NodeLost", "NodeShutdown", "Shutdown", "Terminated", "NodeStatusUnknown", "NodeAffinity"})
+# Ends that the kubelet or the runtime make up: the program did not run, or nobody saw how it ended.
+_NOT_ITS_OWN = frozenset({"ContainerStatusUnknown", "ContainerCannotRun", "StartError"})
 _NODE_DISRUPTIONS = frozenset({"DeletionByTaintManager", "DeletionByPodGC", "TerminationByKubelet"})
 
 
@@ -161,12 +163,10 @@ def _containers(status: Raw) -> Iterator[ObservedContainer]:
 
 
 def _termination(raw: Raw) -> Raw:
-    """The current termination, or else the last."""
-    for field in ("state", "lastState"):
-        ended: Raw | None = (raw.get(field) or {}).get("terminated")
-        if ended:
-            return ended
-    return {}
+    """The current termination, or else the last; one that the program had no part in only where there is no other."""
+    ends: list[Raw] = [ended for field in ("state", "lastState") if (ended := (raw.get(field) or {}).get("terminated"))]
+    own = (ended for ended in ends if ended.get("reason") not in _NOT_ITS_OWN)
+    return next(own, ends[0] if ends else {})
 
 
 def _condition(status: Raw, kind: str) -> Raw:

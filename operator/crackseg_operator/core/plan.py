@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from crackseg_operator.api.names import ANNOTATION_RETRY, Condition, Reason
 from crackseg_operator.api.spec import Spec, parse_spec
 from crackseg_operator.api.status import Status
-from crackseg_operator.core.conditions import Facts, tell
+from crackseg_operator.core.conditions import Facts, remembered, tell
 from crackseg_operator.core.desired.ingress import url
 from crackseg_operator.core.desired.metadata import revision_name, selector
 from crackseg_operator.core.desired.world import Wanted, build_world
@@ -151,11 +151,14 @@ def _evidence(observed: Observed, before: Status, spec: Spec, wanted: Source, no
     deployment = next((one for one in observed.deployments if one.revision == wanted.revision), None)
     refusal = observed.refusals.get(ChildKey("Deployment", revision_name(observed.model, wanted.revision)))
     on_trial = before.stable is None or before.stable.revision != wanted.revision
+    finding = diagnose(deployment, pods, refusal, on_trial=on_trial)
+    if finding is None or finding.reason is Reason.CRASH_LOOP:
+        finding = remembered(before, observed.model.generation, pods) or finding
     return Evidence(
         wanted=wanted.revision,
         retry=observed.model.annotations.get(ANNOTATION_RETRY),
         policy=spec.rollout,
-        finding=diagnose(deployment, pods, refusal, on_trial=on_trial),
+        finding=finding,
         timeout=timeout(pods, spec.replicas, spec.rollout.progress_deadline_seconds),
         node_lost=any(pod.node_lost for pod in pods),
         now=now,

@@ -170,8 +170,9 @@ class Applier:
     async def _apply(self, wanted: Object, precondition: Mapping[str, str], verb: str) -> Object:
         body = {**wanted, "metadata": {**wanted["metadata"], **precondition}}
         self._metrics.writes.labels(wanted["kind"], verb).inc()
-        live = await self._kube.apply(body, self._gate.write_timeout)
-        self._store.put(wanted["kind"], live)
+        with self._store.writing(wanted["kind"], body["metadata"]["namespace"], body["metadata"]["name"]):
+            live = await self._kube.apply(body, self._gate.write_timeout)
+            self._store.put(wanted["kind"], live)
         return live
 
     async def _delete(self, namespace: str, child: ChildKey, live: Object) -> None:

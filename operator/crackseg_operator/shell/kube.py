@@ -7,7 +7,6 @@ holds the work knows when to try again. Typed client models cost fourteen times 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 from yarl import URL
 
 from crackseg_operator.api.names import FIELD_MANAGER, GROUP, KIND, LABEL_MANAGED_BY, MANAGED_BY, PLURAL, VERSION
@@ -71,7 +71,6 @@ CHILDREN: Final = (
 )
 WATCHED: Final = (MODELS, *CHILDREN, PODS)
 RESOURCES: Final[Mapping[str, Resource]] = {resource.kind: resource for resource in (*WATCHED, LEASES)}
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 CHILD_SELECTOR: Final = f"{LABEL_MANAGED_BY}={MANAGED_BY}"
 
@@ -137,7 +136,7 @@ class Kube:
         """One call; the answer's JSON. Raises ApiError for every refusal, broken connection and timeout."""
         # Names of objects need no quoting, so the client need not look for what to quote.
         url = URL(f"{self._access.server}{path}" + (f"?{urlencode(query)}" if query else ""), encoded=True)
-        data = None if body is None else _encode(body).encode()
+        data = None if body is None else orjson.dumps(body)
         async with self._slots:  # before the clock starts, and before the right to write is looked at
             limit = _TIMEOUT if allowed is None else aiohttp.ClientTimeout(total=allowed(), sock_connect=5)
             return await self._send(method, url, data, headers, limit)
@@ -154,7 +153,7 @@ class Kube:
             async with self._session.request(method, url, data=data, headers=headers, timeout=limit) as response:
                 raw = await response.read()
                 if response.status < HTTPStatus.BAD_REQUEST:
-                    answer: dict[str, Any] = json.loads(raw)
+                    answer: dict[str, Any] = orjson.loads(raw)
                     return answer
                 if response.status == HTTPStatus.UNAUTHORIZED:
                     self.renew()
@@ -246,7 +245,7 @@ def open_session(access: Access, traces: list[aiohttp.TraceConfig] | None = None
 
 def _refusal(status: int, raw: bytes, retry_after: str) -> ApiError:
     try:
-        answer = json.loads(raw)
+        answer = orjson.loads(raw)
         reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
     except (ValueError, AttributeError):
         reason, message = "", raw[:200].decode(errors="replace")

@@ -105,8 +105,11 @@ class Reconciler:
         if decided.status == model.get("status", {}):
             return
         self._metrics.writes.labels(MODELS.kind, "status").inc()
+        meta = model["metadata"]
         try:
-            self._store.put(MODELS.kind, await self._kube.put_status(model, decided.status, self._gate.write_timeout))
+            with self._store.writing(MODELS.kind, meta["namespace"], meta["name"]):
+                live = await self._kube.put_status(model, decided.status, self._gate.write_timeout)
+                self._store.put(MODELS.kind, live)
         except ApiError as error:
             if error.status == HTTPStatus.CONFLICT:
                 await self._read_again(model)
@@ -116,7 +119,7 @@ class Reconciler:
             ready: Object = next(
                 (entry for entry in decided.status["conditions"] if entry["type"] == Condition.READY), {}
             )
-            about = {"namespace": model["metadata"]["namespace"], "model": model["metadata"]["name"]}
+            about = {"namespace": meta["namespace"], "model": meta["name"]}
             _log.info("Status: %s: %s", ready.get("reason"), ready.get("message"), extra=about)
 
     async def _read_again(self, model: Object) -> None:
@@ -150,9 +153,11 @@ class Follower:
         self._queue = queue
         self._applier = applier
 
-    def is_news(self, kind: str, what: str | None, raw: Object) -> bool:
-        """Whether there is anything to take in."""
-        return what == "DELETED" or self._store.is_news(kind, raw)
+    async def is_news(self, kind: str, raw: Object) -> bool:
+        """Whether an added or modified object tells anything that is not known already."""
+        if self._store.is_news(kind, raw):
+            await self._store.settled(kind, raw)
+        return self._store.is_news(kind, raw)
 
     def see(self, kind: str, what: str | None, raw: Object) -> None:
         """Take the event in. Its type is ADDED, MODIFIED, DELETED, or None where it was listed."""

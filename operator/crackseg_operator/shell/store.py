@@ -6,7 +6,9 @@ replaces a newer one, and a deleted object does not come back with an old event.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -16,6 +18,8 @@ from crackseg_operator.shell.kube import MODELS, PODS, RESOURCES
 
 #: Deleted objects are remembered until this many others were deleted: long enough for any event under way.
 _TOMBSTONES: Final = 4096
+#: An event of an object that is being written waits this long for the write's answer, in seconds.
+_PATIENCE: Final = 0.1
 
 
 class Key(NamedTuple):
@@ -41,6 +45,27 @@ class Store:
         self._kinds: dict[str, dict[Key, Kept]] = {kind: {} for kind in RESOURCES}
         self._owned: dict[Key, dict[tuple[str, Key], Kept]] = {}
         self._tombstones: dict[tuple[str, Key], int] = {}
+        self._written: dict[tuple[str, Key], asyncio.Event] = {}
+
+    @contextmanager
+    def writing(self, kind: str, namespace: str, name: str) -> Iterator[None]:
+        """While this lasts, an own write of this object is under way."""
+        where, done = (kind, Key(namespace, name)), asyncio.Event()
+        self._written[where] = done
+        try:
+            yield
+        finally:
+            done.set()
+            if self._written.get(where) is done:
+                del self._written[where]
+
+    async def settled(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Until no own write of this object is under way, for a moment at most: its echo may come before its answer."""
+        meta = raw["metadata"]
+        if done := self._written.get((kind, Key(meta["namespace"], meta["name"]))):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_PATIENCE):
+                    await done.wait()
 
     def is_news(self, kind: str, raw: Mapping[str, Any]) -> bool:
         """Whether `put` would take this object in; the echo of an own write is no news."""

@@ -7,12 +7,13 @@ no index, no timer of kopf's. Tells `resync` whenever a watch was opened, by a t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, Final, Protocol
 
 import aiohttp
 import kopf
+import orjson
 from typing_extensions import override
 
 from crackseg_operator.shell.kube import WATCHED, Object, Resource, selector
@@ -101,23 +102,20 @@ def configure(settings: kopf.OperatorSettings, *, streaming_lists: bool) -> None
 class Follower(Protocol):
     """Who is told of events: the store's keeper."""
 
-    def is_news(self, kind: str, what: str | None, raw: Object) -> bool:
-        """Whether there is anything to take in."""
+    async def is_news(self, kind: str, raw: Object) -> bool:
+        """Whether an added or modified object tells anything that is not known already."""
 
     def see(self, kind: str, what: str | None, raw: Object) -> None:
         """Take the event in."""
 
 
 def register(registry: kopf.OperatorRegistry, follower: Follower) -> None:
-    """One handler a kind. Most events are echoes of our own writes: kopf's filter drops them before a handler's costs."""
+    """One handler a kind."""
     for resource in WATCHED:
         _register(registry, resource, follower)
 
 
 def _register(registry: kopf.OperatorRegistry, resource: Resource, follower: Follower) -> None:
-    def is_news(event: kopf.RawEvent, **_: Any) -> bool:
-        return follower.is_news(resource.kind, event["type"], event["object"])
-
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
         follower.see(resource.kind, event["type"], event["object"])
 
@@ -127,15 +125,49 @@ def _register(registry: kopf.OperatorRegistry, resource: Resource, follower: Fol
         resource.plural,
         id=f"see-{resource.plural}",
         registry=registry,
-        when=is_news,
     )(handle)
+
+
+class News:
+    """The body of a watch without the events that tell nothing new, most of them echoes of our own writes.
+
+    kopf makes a task, a queue and a dozen views of each event that it reads, which is many times what it costs to look
+    at one. So they end here, where kopf reads; everything else passes as it came.
+    """
+
+    def __init__(self, content: aiohttp.StreamReader, kind: str, follower: Follower) -> None:
+        self._content = content
+        self._kind = kind
+        self._follower = follower
+
+    def __getattr__(self, name: str) -> Any:
+        """All else of a stream is the stream's own."""
+        return getattr(self._content, name)
+
+    async def iter_chunked(self, _: int) -> AsyncIterator[bytes]:
+        """Whole lines as they come, each one event."""
+        rest = b""
+        async for data in self._content.iter_any():
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                if line and await self._tells(line):
+                    yield line + b"\n"
+        yield rest
+
+    async def _tells(self, line: bytes) -> bool:
+        event = orjson.loads(line)
+        what, raw = event.get("type"), event.get("object")
+        return what not in ("ADDED", "MODIFIED") or await self._follower.is_news(self._kind, raw)
 
 
 class WatchTrace:
     """Sees when watches are opened, and when opening was last tried."""
 
-    def __init__(self, namespace: str | None, opened: Callable[[Resource], None], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, namespace: str | None, follower: Follower, opened: Callable[[Resource], None], clock: Callable[[], float]
+    ) -> None:
         self._paths = {resource.path(namespace): resource for resource in WATCHED}
+        self._follower = follower
         self._opened = opened
         self._clock = clock
         self._tried: dict[str, float] = {}
@@ -165,4 +197,5 @@ class WatchTrace:
     ) -> None:
         resource = self._paths.get(params.url.path)
         if resource and "watch" in params.url.query and params.response.status == 200:
+            params.response.content = News(params.response.content, resource.kind, self._follower)  # type: ignore[assignment]
             self._opened(resource)

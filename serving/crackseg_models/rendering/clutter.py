@@ -1,4 +1,4 @@
-"""What lies on pavement and is no crack: markings, joints, patches, stains, water, shadows, leaves. Called by `scene`.
+"""What lies on pavement and is no crack: markings, joints, iron, cables, stains, water, shadows, leaves. Called by `scene`.
 
 Each function changes a colour field [H, W, 3] and returns it; none touches the mask.
 """
@@ -6,7 +6,7 @@ Each function changes a colour field [H, W, 3] and returns it; none touches the 
 import cv2
 import numpy as np
 
-from crackseg_models.rendering.fields import Field, Size, blob, fractal_noise, smooth_noise, soft
+from crackseg_models.rendering.fields import Field, Size, blob, fractal_noise, smooth_noise, soft, tint
 
 
 def band(rng: np.random.Generator, size: Size, width: float, turn: float | None = None) -> Field:
@@ -61,6 +61,43 @@ def sealant(rng: np.random.Generator, colour: Field) -> Field:
     mask = soft(cover.astype(np.float32) / 255, 0.8)[..., None]
     black = (0.05 + 0.01 * fractal_noise(rng, size, 8, 3))[..., None]
     return np.asarray(colour * (1 - mask) + mask * np.clip(black, 0.02, 0.2), np.float32)
+
+
+def cable(rng: np.random.Generator, colour: Field) -> Field:
+    """A cable or hose across the ground: smooth, of one width, lit along its back, with a shadow beside it."""
+    size = (colour.shape[0], colour.shape[1])
+    height, width = size
+    start, bend, end = rng.uniform(-0.2, 1.2, (3, 2)) * (width, height)
+    along = np.linspace(-0.3, 1.3, 80)[:, None]
+    line = start * (1 - along) ** 2 + 2 * bend * along * (1 - along) + end * along**2
+    thick = max(2, round(float(rng.uniform(0.004, 0.025)) * max(size)))
+    cover = np.zeros(size, np.uint8)
+    cv2.polylines(cover, [np.round(line * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, 4)
+    inside = soft(cover.astype(np.float32) / 255, 0.4)
+    shift = np.array([[1, 0, thick * rng.uniform(-0.7, 0.7)], [0, 1, thick * rng.uniform(-0.7, 0.7)]], np.float32)
+    shade = soft(np.asarray(cv2.warpAffine(inside, shift, (width, height)), np.float32), thick * 0.2)
+    back = cv2.distanceTransform((cover > 127).astype(np.uint8), cv2.DIST_L2, 5) / max(thick / 2, 1)
+    paint = rng.uniform(0.02, 0.25) * (1 + rng.uniform(0, 2.5) * np.clip(back, 0, 1) ** 2)[..., None]
+    colour = colour * (1 - rng.uniform(0.2, 0.6) * shade[..., None])
+    return np.asarray(colour * (1 - inside[..., None]) + inside[..., None] * paint * tint(rng, 0.08), np.float32)
+
+
+def manhole(rng: np.random.Generator, colour: Field) -> Field:
+    """An iron cover in its frame: a dark ring, and a pattern of bars or knobs."""
+    size = (colour.shape[0], colour.shape[1])
+    y, x = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
+    x, y = x - rng.uniform(0, size[1]), y - rng.uniform(0, size[0])
+    far, radius = np.hypot(x, y), max(size) * rng.uniform(0.15, 0.5)
+    gap = max(1.5, radius * rng.uniform(0.01, 0.04))
+    iron = soft((far < radius).astype(np.float32), 0.6)[..., None]
+    ring = np.clip(gap / 2 - np.abs(far - radius * rng.uniform(0.85, 0.95)) + 0.5, 0, 1)
+    ring = np.maximum(ring, np.clip(gap / 2 - np.abs(far - radius) + 0.5, 0, 1))[..., None]
+    turn, step = rng.uniform(0, np.pi), 2 * np.pi / (radius * rng.uniform(0.06, 0.2))
+    knobs = np.sin(step * (x * np.cos(turn) + y * np.sin(turn))) * np.sin(step * (y * np.cos(turn) - x * np.sin(turn)))
+    rust = 1 + 0.15 * fractal_noise(rng, size, 12, 4) + rng.uniform(0.1, 0.4) * np.clip(3 * knobs, -1, 1)
+    plate = rng.uniform(0.08, 0.35) * rust[..., None] * np.array([1.05, 1.0, 0.95], np.float32)
+    colour = colour * (1 - iron) + iron * np.clip(plate, 0.01, 1)
+    return np.asarray(colour * (1 - rng.uniform(0.4, 0.85) * ring), np.float32)
 
 
 def patch(rng: np.random.Generator, colour: Field, other: Field) -> Field:

@@ -93,26 +93,45 @@ class Style:
 
 
 def course(rng: np.random.Generator, start: Field, end: Field, style: Style) -> Branch:
-    """A crack from `start` to `end` that winds, narrows and frays."""
+    """A crack from `start` to `end` that winds, narrows and frays.
+
+    It does not wind finer than half its own width: that is its length's scale, and about what a measured centre line sees.
+    """
     start, end = np.asarray(start, np.float64), np.asarray(end, np.float64)
     length = float(np.linalg.norm(end - start)) + 1e-6
     count = int(np.clip(length / 2.0, 8, 4000))
     along = np.linspace(0, 1, count)
     chord = (end - start) / length
     normal = np.array([-chord[1], chord[0]])
-    sway = rough(rng, count, 1.3) * length * style.winding * 0.09
+    sway = rough(rng, count, 1.3) * length * style.winding * 0.06
     sway -= sway[0] + (sway[-1] - sway[0]) * along
     jag = rough(rng, count, 0.75) * min(style.grain * 0.4 + 1, length * 0.04)
     jag *= np.sin(np.pi * along) ** 0.25
     points = start + along[:, None] * (end - start) + (sway + jag)[:, None] * normal
     points = points + chord * (rough(rng, count, 0.8) * min(style.grain * 0.2, length * 0.02))[:, None]
+    spacing = length / (count - 1)
+    points = smoothed(points, max(style.width / 2, FINEST) / spacing)
     swell = np.exp(0.35 * np.clip(rough(rng, count, 1.0), -2, 2))
     ends = 1 - style.taper * (np.abs(2 * along - 1) ** rng.uniform(2, 8))
     half = style.width * swell * np.clip(ends, 0.05, 1) / 2
-    left = half * np.exp(style.raggedness * np.clip(rough(rng, count, 0.45), -2.5, 2.5))
-    right = half * np.exp(style.raggedness * np.clip(rough(rng, count, 0.45), -2.5, 2.5))
+    left, right = (half * np.exp(_frayed(rng, count, style, spacing)) for _ in range(2))
     thin = np.maximum(FINEST / np.maximum(left + right, 1e-9), 1.0)
     return Branch(points, left * thin, right * thin)
+
+
+def _frayed(rng: np.random.Generator, count: int, style: Style, spacing: float) -> NDArray[np.float64]:
+    """How much one edge bulges along a crack (logarithm): stone by stone, never in teeth finer than a fifth of the width."""
+    bulge = np.clip(rough(rng, count, 0.45), -2.5, 2.5) * style.raggedness * min(1.0, (8 / style.width) ** 0.5)
+    return smoothed(bulge[:, None], style.width / 5 / spacing)[:, 0]
+
+
+def smoothed(line: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
+    """A line [n, k] low-passed with a Gaussian of `sigma` steps; its ends stay, and what is straight stays as it is."""
+    reach = min(int(4 * sigma) + 1, len(line) - 1)
+    before, after = 2 * line[:1] - line[reach:0:-1], 2 * line[-1:] - line[-2 : -reach - 2 : -1]
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 1e-6)) ** 2)
+    long = np.concatenate([before, line, after])
+    return np.stack([np.convolve(column, kernel / kernel.sum(), "valid") for column in long.T], 1)
 
 
 def _edge_point(rng: np.random.Generator, size: Size, side: int) -> Field:

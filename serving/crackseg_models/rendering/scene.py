@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from crackseg_models.rendering import camera, clutter
 from crackseg_models.rendering.cracks import FINEST, PATTERNS, Branch, Figures, Style, coverage, figures
-from crackseg_models.rendering.fields import Field, Size, fractal_noise, smooth_noise, soft
+from crackseg_models.rendering.engraving import engrave
+from crackseg_models.rendering.fields import Field, Size, soft
 from crackseg_models.rendering.surface import Surface, asphalt, concrete
+
+NARROW, WIDE = 2.0, 12.0  # pixels: widths of cracks in a picture of 512 pixels, before they narrow, swell and fray
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,14 @@ def render(seed: int, size: Size = (512, 512)) -> Rendered:
     ground = _ground(rng, size, light)
     pattern = str(rng.choice(list(PATTERNS), p=[share for share, _ in PATTERNS.values()]))
     plane = _plane(rng, size)
-    branches = [_seen(branch, plane) for branch in PATTERNS[pattern][1](rng, size, _style(rng, ground.grain, size))]
+    branches = [_seen(branch, plane) for branch in PATTERNS[pattern][1](rng, size, style(rng, ground.grain, size))]
     colour = cv2.warpPerspective(
         ground.colour, plane, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
     )
     colour = _dress(rng, np.asarray(colour, np.float32), ground, light)
     cover = coverage(branches, size)
     if branches:
-        colour = _engrave(rng, colour, cover, light, ground.grain)
+        colour = engrave(rng, colour, cover, light, ground.grain)
     mask = np.where(cover >= 0.5, 255, 0).astype(np.uint8)
     colour = _light(rng, colour, cover)
     return Rendered(
@@ -69,10 +72,11 @@ def _ground(rng: np.random.Generator, size: Size, light: float) -> Surface:
     return asphalt(rng, size, light, float(10 ** rng.uniform(0.15, 1.45)))
 
 
-def _style(rng: np.random.Generator, grain: float, size: Size) -> Style:
-    """Widths from hairlines to gaps; coarse stones mean a near camera, so wider cracks."""
-    near = 10 ** rng.normal(0.0, 0.25) * np.clip(grain, 2.0, 20.0) ** 0.75 * 1.3
-    width = float(np.clip(near, FINEST, max(size) * 0.09))
+def style(rng: np.random.Generator, grain: float, size: Size) -> Style:
+    """Widths from hairlines to gaps, as many of each octave; among coarse stones the camera is near, and cracks are wider."""
+    near = np.clip(grain / 6, 0.7, 2.0) ** 0.5
+    width = NARROW * (WIDE / NARROW) ** rng.random() * near * min(max(size) / 512, 2.0)
+    width = float(np.clip(width, FINEST, max(size) * 0.05))
     return Style(width, grain, float(rng.uniform(0.2, 1.0)), float(rng.uniform(0.1, 0.5)), float(rng.uniform(0, 1)))
 
 
@@ -104,47 +108,15 @@ def _dress(rng: np.random.Generator, colour: Field, ground: Surface, light: floa
         (0.15, clutter.marking),
         (0.35 if ground.kind == "concrete" else 0.06, clutter.joint),
         (0.05, clutter.sealant),
+        (0.05, clutter.manhole),
         (0.3, clutter.stain),
         (0.15, clutter.tyre),
         (0.12, clutter.water),
+        (0.08, clutter.cable),
     ):
         if rng.random() < chance:
             colour = change(rng, colour)
     return np.clip(colour, 0.01, 1.4)
-
-
-def _engrave(rng: np.random.Generator, colour: Field, cover: Field, light: float, grain: float) -> Field:
-    """Darken the crack: deep in the middle, earth and gravel where it is wide, a lit and a shaded lip."""
-    size = (colour.shape[0], colour.shape[1])
-    depth = np.clip(rng.uniform(0.6, 1.0) + rng.uniform(0, 0.2) * smooth_noise(rng, size, max(size) / 6), 0.2, 0.98)
-    wide = np.clip(cv2.distanceTransform((cover > 0.5).astype(np.uint8), cv2.DIST_L2, 5) / rng.uniform(2, 8), 0, 1)
-    gravel = fractal_noise(rng, size, max(1.5, grain / 3), 3) * rng.uniform(0.15, 0.6)
-    earth = np.array([1.0, 0.9, 0.78], np.float32) if rng.random() < 0.35 else np.ones(3, np.float32)
-    level = float(np.percentile(colour, 20)) * rng.uniform(0.1, 0.75)
-    fill = np.clip(level * (1 + gravel * (0.3 + wide))[..., None] * earth, 0.005, 1)
-    inside = soft(cover, 0.35)[..., None] * depth[..., None]
-    colour = colour * (1 - inside) + fill * inside
-    step = max(1.0, min(3.0, grain * 0.15))
-    shift = np.array([[1, 0, step * np.cos(light)], [0, 1, step * np.sin(light)]], np.float32)
-    moved = cv2.warpAffine(cover, shift, size[::-1])
-    lip = np.clip(moved - cover, 0, 1) * rng.uniform(0, 0.25)
-    halo = np.clip(soft(cover, grain * 0.4 + 1) - cover, 0, 1) * rng.uniform(-0.15, 0.35)
-    return _visible(np.clip(colour * (1 + lip[..., None] - halo[..., None]), 0.005, 1.4), cover)
-
-
-def _visible(colour: Field, cover: Field) -> Field:
-    """Deepen a crack that nobody could see beside the stones: what cannot be seen must not be in the truth."""
-    inside = cover > 0.5
-    near = cv2.dilate(inside.astype(np.uint8), np.ones((25, 25), np.uint8)) > 0
-    around = near & (cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) == 0)
-    if not inside.any() or not around.any():
-        return colour
-    tone = soft(colour.mean(2), 1.5)
-    width = 2 * float(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_L2, 5)[inside].mean())
-    wanted = (1 + 2 / width**0.5) * float(tone[around].std())
-    lacking = wanted - (float(tone[around].mean()) - float(tone[inside].mean()))
-    keep = float(np.clip(1 - lacking / max(float(tone[inside].mean()), 1e-3), 0.15, 1))
-    return np.asarray(colour * (1 - (1 - keep) * soft(cover, 0.35)[..., None]), np.float32)
 
 
 def _light(rng: np.random.Generator, colour: Field, cover: Field) -> Field:

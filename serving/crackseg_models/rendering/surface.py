@@ -108,14 +108,13 @@ def _relief(height: Field, light: float, grain: float) -> Field:
 
 def _wrapped(outlines: Field, side: int) -> tuple[Field, NDArray[np.intp]]:
     """The stones and their copies beyond the opposite edge, so that the square continues itself; and which is whose copy."""
-    everyone = np.arange(len(outlines))
+    everyone, low, high = np.arange(len(outlines)), outlines.min(1), outlines.max(1)
     copies, owners = [], []
     for across in (-1, 0, 1):
         for down in (-1, 0, 1):
-            moved = outlines + np.array([across, down], np.float32) * side * 16
-            low, high = moved.min(1), moved.max(1)
-            seen = (high > 0).all(1) & (low < side * 16).all(1)
-            copies.append(moved[seen])
+            move = np.array([across, down], np.float32) * side * 16
+            seen = (high + move > 0).all(1) & (low + move < side * 16).all(1)
+            copies.append(outlines[seen] + move)
             owners.append(everyone[seen])
     owner = np.concatenate(owners)
     order = np.argsort(owner, kind="stable")

@@ -57,12 +57,12 @@ class CentreLine:
         return np.bincount(ends, halves, self.pixels.size).astype(np.float64)
 
 
-def trace(frame: NDArray[np.uint8], pixels: Indices, half_widths: NDArray[np.float32]) -> CentreLine:
+def trace(frame: NDArray[np.uint8], half_widths: NDArray[np.float32]) -> CentreLine:
     """The centre lines of a 0/1 frame (its outermost rows and columns 0), which is thinned in place.
 
-    `pixels`: flat indices of its ones; `half_widths`: distance of each pixel of the frame to the crack's edge.
+    `half_widths`: distance of each pixel of the frame to the crack's edge.
     """
-    pixels = thin(frame, pixels)
+    pixels = thin(frame)
     number = np.empty(frame.size, np.int32)
     line = _graph(frame, pixels, number)
     frayed = _spurs(line, half_widths.reshape(-1)[pixels])

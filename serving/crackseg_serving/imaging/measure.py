@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.figures import Figures, figures_of
-from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, severity_of
-from crackseg_serving.imaging.polygons import find_contours, polygon_of
+from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, severity_of
+from crackseg_serving.imaging.polygons import find_contours, rings_of
 from crackseg_serving.imaging.window import Window, open_window
 
 #: A noisy mask has thousands of specks: the longest cracks are listed one by one, the totals count all.
@@ -45,24 +45,16 @@ def measure(
         return Measurements(width, height, millimetres_per_pixel, 0, 0.0, 0, ())
     figures = figures_of(window)
     cracks = _cracks(window, figures, millimetres_per_pixel)
-    length, area = float(figures.lengths.sum()), int(window.pixels.size)
+    length, area = float(figures.lengths.sum()), int(window.counted.sum())
     return Measurements(width, height, millimetres_per_pixel, window.count - 1, length, area, cracks)
 
 
 def _cracks(window: Window, figures: Figures, scale: float | None) -> tuple[Crack, ...]:
     """The longest cracks as records."""
-    counted = np.bincount(window.labels.reshape(-1)[window.pixels], minlength=window.count)
     order = np.argsort(-figures.lengths[1:], kind="stable")[:MAXIMUM_LISTED_CRACKS] + 1
-    contours, parents = find_contours(window.frame)
-    outer = {int(window.labels[c[0, 0, 1], c[0, 0, 0]]): k for k, c in enumerate(contours) if parents[k] < 0}
-    holes: dict[int, list[NDArray[np.int32]]] = {}
-    for contour, parent in zip(contours, parents.tolist(), strict=True):
-        if parent >= 0:
-            holes.setdefault(parent, []).append(contour)
+    outlines = _outlines(window, order)
     records = []
-    for label in order.tolist():
-        contour = contours[outer[label]]
-        x, y, w, h = cv2.boundingRect(contour)
+    for label, (box, polygon) in zip(order.tolist(), outlines, strict=True):
         direction = float(figures.directions[label])
         mean = float(figures.mean_widths[label])
         records.append(
@@ -71,11 +63,32 @@ def _cracks(window: Window, figures: Figures, scale: float | None) -> tuple[Crac
                 mean_width_pixels=mean,
                 maximum_width_pixels=float(figures.maximum_widths[label]),
                 orientation_degrees=None if math.isnan(direction) else direction,
-                area_pixels=int(counted[label]),
+                area_pixels=int(window.counted[label]),
                 branch_count=int(figures.branches[label]),
-                bounding_box=BoundingBox(x + window.left, y + window.top, w, h),
-                polygon=polygon_of(contour, holes.get(outer[label], ()), (window.left, window.top)),
+                bounding_box=box,
+                polygon=polygon,
                 severity=None if scale is None else severity_of(mean * scale),
             )
         )
     return tuple(records)
+
+
+def _outlines(window: Window, order: NDArray[np.int64]) -> list[tuple[BoundingBox, Polygon]]:
+    """The box and the outline of the cracks with these labels."""
+    contours, parents = find_contours(window.frame)
+    corners = np.array([contour[0, 0] for contour in contours])
+    outer = np.flatnonzero(parents < 0)
+    outer_of = np.zeros(window.count, np.intp)
+    outer_of[window.labels[corners[outer, 1], corners[outer, 0]]] = outer
+    holes: dict[int, list[int]] = {int(k): [] for k in outer_of[order]}
+    for k in np.flatnonzero(parents >= 0).tolist():
+        if parents[k] in holes:
+            holes[int(parents[k])].append(k)
+    wanted = [k for own, inner in holes.items() for k in (own, *inner)]
+    rings = iter(rings_of([contours[k] for k in wanted], (window.left, window.top)))
+    outlines = []
+    for own, inner in holes.items():
+        x, y, w, h = cv2.boundingRect(contours[own])
+        polygon = Polygon(next(rings), tuple(next(rings) for _ in inner))
+        outlines.append((BoundingBox(x + window.left, y + window.top, w, h), polygon))
+    return outlines

@@ -7,13 +7,14 @@ are moved out to those pixels' edges, so that a polygon has the area of the crac
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.measurements import Polygon, Ring
+from crackseg_serving.imaging.measurements import Ring
 
 #: The farthest that a simplified outline lies from the full one, in pixels.
 TOLERANCE_PIXELS: Final = 0.5
@@ -21,35 +22,47 @@ TOLERANCE_PIXELS: Final = 0.5
 Contours = Sequence[NDArray[np.int32]]
 
 
-def find_contours(mask: NDArray[np.uint8]) -> tuple[Contours, NDArray[np.int32]]:
-    """The contours of a mask through pixel centres, each `[k, 1, 2]` (x, y), and their parents: -1 for an outer one."""
-    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+def find_contours(mask: NDArray[np.uint8], points: int = cv2.CHAIN_APPROX_NONE) -> tuple[Contours, NDArray[np.int32]]:
+    """The contours of a mask through pixel centres, each `[k, 1, 2]` (x, y), and their parents: -1 for an outer one.
+
+    `points`: all of them, or (`cv2.CHAIN_APPROX_SIMPLE`) those where the contour turns.
+    """
+    contours, hierarchy = cv2.findContours(mask, cv2.RETR_CCOMP, points)
     parents = np.empty(0, np.int32) if hierarchy is None else hierarchy[0, :, 3]
     return contours, parents
 
 
-def polygon_of(outer: NDArray[np.int32], holes: Contours, offset: tuple[float, float] = (0.0, 0.0)) -> Polygon:
-    """The polygon of one crack's contours. `offset` (x, y) is added to every point."""
-    return Polygon(_ring(outer, offset), tuple(_ring(hole, offset) for hole in holes))
+def rings_of(contours: Contours, offset: tuple[int, int]) -> list[Ring]:
+    """The outlines of these contours, simplified, as rings of points (x, y); `offset` (x, y) is added to every point."""
+    if not contours:
+        return []
+    moved = _to_pixel_edges(np.concatenate(contours)[:, 0, :], np.array([len(contour) for contour in contours]))
+    ends = np.cumsum([len(contour) for contour in contours]).tolist()
+    rings = [
+        cv2.approxPolyDP(moved[start:end] if end - start > 1 else moved[start] + _SQUARE, TOLERANCE_PIXELS, closed=True)
+        for start, end in zip([0, *ends[:-1]], ends, strict=True)
+    ]
+    points = np.round(np.concatenate(rings)[:, 0, :].astype(np.float64) + np.add(offset, 0.5), 1)
+    pairs = iter(zip(*points.T.tolist(), strict=True))
+    return [tuple(islice(pairs, len(ring))) for ring in rings]
 
 
-def _ring(contour: NDArray[np.int32], offset: tuple[float, float]) -> Ring:
-    points = cv2.approxPolyDP(_to_pixel_edges(contour[:, 0, :]), TOLERANCE_PIXELS, closed=True)[:, 0, :]
-    points = np.round(points.astype(np.float64) + np.add(offset, 0.5), 1)
-    return tuple(map(tuple, points.tolist()))
+def _to_pixel_edges(points: NDArray[np.int32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Closed contours of `counts` points through pixel centres, one after the other `[k, 2]`, moved half a pixel outwards.
 
-
-def _to_pixel_edges(points: NDArray[np.int32]) -> NDArray[np.float32]:
-    """A contour `[k, 2]` through pixel centres, moved half a pixel outwards; one of a single pixel becomes its square."""
-    if len(points) == 1:
-        return points.astype(np.float32) + _SQUARE
-    steps = np.empty_like(points)
-    np.subtract(points[1:], points[:-1], out=steps[1:])
-    np.subtract(points[0], points[-1], out=steps[0])
-    arriving = 3 * steps[:, 1] + steps[:, 0] + 4
+    A contour of one point stays where it is.
+    """
+    ends = np.cumsum(counts) - 1
+    starts = ends - counts + 1
+    steps = np.empty(points.shape, np.int8)
+    np.subtract(points[1:], points[:-1], out=steps[1:], casting="unsafe")
+    steps[starts] = points[starts] - points[ends]
+    arriving = (3 * steps[:, 1] + steps[:, 0] + 4).astype(np.uint8)
     leaving = np.empty_like(arriving)
-    leaving[:-1], leaving[-1] = arriving[1:], arriving[0]
-    moved: NDArray[np.float32] = points.astype(np.float32) + _OUTWARDS[9 * arriving + leaving]
+    leaving[:-1], leaving[ends] = arriving[1:], arriving[starts]
+    moved = _OUTWARDS.take(9 * arriving + leaving, axis=0)
+    moved[starts[counts == 1]] = 0
+    moved += points
     return moved
 
 

@@ -7,8 +7,10 @@ percent of it, so that one pass costs microseconds. Why not a library: docs/deci
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,10 @@ Indices = NDArray[np.intp]
 
 #: The eight neighbours of a pixel as (row, column) steps, clockwise from north; bit k of a neighbour code is RING[k].
 RING: Final = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
+#: A pixel and its eight neighbours, for OpenCV's dilation and erosion.
+SQUARE: Final = np.ones((3, 3), np.uint8)
+#: Pixels whose neighbours are looked up in one go: eight indices for each of them take memory.
+CHUNK: Final = 1 << 15
 _BITS: Final = np.arange(8, dtype=np.uint8)[:, None]
 
 
@@ -46,35 +52,43 @@ def ring_steps(stride: int) -> NDArray[np.intp]:
 
 def neighbour_codes(flat: NDArray[np.uint8], pixels: Indices, steps: NDArray[np.intp]) -> NDArray[np.uint8]:
     """The neighbour code of each of these pixels of a flat 0/1 picture: bit k is the neighbour `RING[k]`."""
-    ring = flat.take(steps[:, None] + pixels)
-    np.left_shift(ring, _BITS, out=ring)
-    codes: NDArray[np.uint8] = np.bitwise_or.reduce(ring, axis=0)
+    codes = np.empty(pixels.size, np.uint8)
+    for start in range(0, pixels.size, CHUNK):
+        ring = flat.take(steps[:, None] + pixels[start : start + CHUNK])
+        np.left_shift(ring, _BITS, out=ring)
+        np.bitwise_or.reduce(ring, axis=0, out=codes[start : start + CHUNK])
     return codes
 
 
-def thin(frame: NDArray[np.uint8], pixels: Indices) -> Indices:
+def thin(frame: NDArray[np.uint8]) -> Indices:
     """Thin a picture in place; the flat indices of the pixels that are left.
 
-    `frame`: 0/1, C-contiguous, its outermost rows and columns 0. `pixels`: flat indices of its ones.
+    `frame`: 0/1, C-contiguous, its outermost rows and columns 0.
     """
     flat = frame.reshape(-1)
     steps = ring_steps(frame.shape[1])
     number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are
-    fresh, again = pixels[neighbour_codes(flat, pixels, steps) != 255], pixels[:0]
+    fresh = np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
+    again = fresh[:0]
     half = 0
     while fresh.size or again.size:
         # A pixel is looked at once in each half, and anew when a neighbour of it has gone.
-        deletable = _DELETABLE[half][neighbour_codes(flat, np.concatenate([fresh, again]), steps)]
-        leaves_now, left_over = deletable[: fresh.size], deletable[fresh.size :]
-        gone = np.concatenate([fresh[leaves_now], again[left_over]])
-        again = fresh[~leaves_now]
+        looked_at = np.concatenate([fresh, again])
+        goes = _DELETABLE[half].take(neighbour_codes(flat, looked_at, steps))
+        gone = looked_at.compress(goes)
+        again = fresh.compress(~goes[: fresh.size])
         flat[gone] = 0
-        touched = (steps[:, None] + gone).reshape(-1)
-        both = np.concatenate([again, touched[flat.take(touched) != 0]])
+        both = np.concatenate([again, *_touched(flat, gone, steps)])
         order = np.arange(both.size, dtype=np.int32)
         number[both] = order  # of a pixel that is in it twice the last one counts
-        last = number[both] == order
-        again, fresh = again[last[: again.size]], both[again.size :][last[again.size :]]
+        last = number.take(both) == order
+        again, fresh = again.compress(last[: again.size]), both[again.size :].compress(last[again.size :])
         half ^= 1
-    left: Indices = pixels[flat[pixels] != 0]
-    return left
+    return np.flatnonzero(frame.view(bool))
+
+
+def _touched(flat: NDArray[np.uint8], gone: Indices, steps: NDArray[np.intp]) -> Iterator[Indices]:
+    """The ones beside the pixels that went, in parts."""
+    for start in range(0, gone.size, CHUNK):
+        beside = (steps[:, None] + gone[start : start + CHUNK]).reshape(-1)
+        yield beside.compress(flat.take(beside).view(bool))

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.coverage import cover
-from crackseg_serving.imaging.thinning import Indices
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +22,19 @@ class Window:
     frame: NDArray[np.uint8]  # 0/1
     left: int  # of the frame in the picture; -1 where the rim lies outside
     top: int
-    pixels: Indices  # flat indices of the ones
     labels: NDArray[np.int32]  # crack of each pixel, from 1; 0 is none
-    count: int  # labels in use, 0 among them
+    counted: NDArray[np.int64]  # whole pixels of each label; of 0 none
     half_widths: NDArray[
         np.float32
     ]  # distance to the nearest pixel beside the crack; outside the picture counts as crack
     covered: NDArray[np.uint8]  # how much of each pixel is crack, 255 is all
     areas: NDArray[np.float64]  # of each label, in pixels, edge pixels counted in part
     outside: NDArray[np.uint8]  # 1 on the part of the rim that lies outside the picture
+
+    @property
+    def count(self) -> int:
+        """Labels in use, 0 among them."""
+        return self.counted.size
 
 
 def open_window(
@@ -45,8 +48,8 @@ def open_window(
     left, top, right, bottom = max(x - 1, 0), max(y - 1, 0), min(x + w + 1, width), min(y + h + 1, height)
     part = (mask[top:bottom, left:right] != 0).view(np.uint8)
     frame = _with_rim(part, cv2.BORDER_CONSTANT)
-    count, labels = cv2.connectedComponents(frame, connectivity=8)
-    pixels = np.flatnonzero(frame.view(bool))
+    labels = cv2.connectedComponents(frame, connectivity=8)[1]
+    counted = np.bincount(labels.reshape(-1).take(np.flatnonzero(frame.view(bool))))
     outside = np.zeros(frame.shape, np.uint8)
     outside[0, :], outside[-1, :] = y == 0, y + h == height
     outside[:, 0] |= np.uint8(x == 0)
@@ -57,13 +60,11 @@ def open_window(
         cv2.countNonZero(beyond) == beyond.size
     ):  # no pixel beside the crack, and so no distance: nothing is farther than the window is large
         half_widths = np.full(frame.shape, max(frame.shape), np.float32)
-    if probabilities is None:
-        covered = frame * np.uint8(255)
-        areas = np.bincount(labels.reshape(-1)[pixels], minlength=count).astype(np.float64)
-    else:
+    covered, areas = frame * np.uint8(255), counted.astype(np.float64)
+    if probabilities is not None:
         near = _with_rim(probabilities[top:bottom, left:right], cv2.BORDER_REPLICATE)
-        covered, areas = cover(frame, pixels, labels, outside, near, threshold_percent)
-    return Window(frame, left - 1, top - 1, pixels, labels, count, half_widths, covered, areas, outside)
+        covered, areas = cover(frame, labels, areas, outside, near, threshold_percent)
+    return Window(frame, left - 1, top - 1, labels, counted, half_widths, covered, areas, outside)
 
 
 def _with_rim(part: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:

@@ -42,6 +42,15 @@ def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Spac
     return run
 
 
+def serve_and_stop(space: Space, operator: Operator) -> None:
+    """Version 1.0.0 serves, and no operator runs any more."""
+    operator.start()
+    space.apply_model(version="1.0.0")
+    wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
+    space.quiet()
+    operator.stop()
+
+
 @pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
 @pytest.mark.parametrize("write", [1, 4, 8])
 def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, killed_at: Any, write: int, when: str):
@@ -58,11 +67,7 @@ def test_killed_in_mid_rollout_it_ends_with_the_new_version_alone(
     space: Space, stopped: Operator, killed_at: Any, write: int, when: str
 ):
     with Kubelet(space):
-        stopped.start()
-        space.apply_model(version="1.0.0")
-        wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
-        space.quiet()
-        stopped.stop()
+        serve_and_stop(space, stopped)
         killed_at(
             lambda: space.apply_model(version="2.0.0"),
             lambda: space.status().get("stable", {}).get("version") == "2.0.0",
@@ -81,11 +86,7 @@ def test_a_version_that_fails_is_taken_back_once_even_if_the_operator_dies_on_th
 ):
     with Kubelet(space) as kubelet:
         kubelet.broken.add("2.0.0")
-        stopped.start()
-        space.apply_model(version="1.0.0")
-        wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
-        space.quiet()
-        stopped.stop()
+        serve_and_stop(space, stopped)
         killed_at(
             lambda: space.apply_model(version="2.0.0"),
             lambda: space.status().get("failedRevisions"),

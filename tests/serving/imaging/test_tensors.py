@@ -93,15 +93,6 @@ def test_the_threshold_takes_what_reaches_it(percent: int):
     np.testing.assert_array_equal(mask[0] == 255, np.arange(256) >= round(2.55 * percent))
 
 
-def test_specks_are_left_out_where_one_asks_for_it():
-    probabilities = np.zeros((40, 40), np.uint8)
-    probabilities[3:5, 3:5] = 200
-    probabilities[20:22, 5:30] = 200
-    assert threshold(probabilities).astype(bool).sum() == 54
-    kept = threshold(probabilities, minimum_area_pixels=5).astype(bool)
-    assert (kept.sum(), kept[3:5, 3:5].any()) == (50, False)
-
-
 @pytest.mark.parametrize("percent", [0, 101])
 def test_a_threshold_out_of_range_is_refused(percent: int):
     with pytest.raises(ValueError, match="from 1 to 100"):

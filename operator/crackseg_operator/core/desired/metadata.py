@@ -6,9 +6,10 @@ Called by every builder of this room. Knows the model's identity and nothing of 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final
+
+import orjson
 
 from crackseg_operator.api.names import (
     ANNOTATION_APPLIED,
@@ -77,6 +78,6 @@ def child(
 
 def seal(built: Object) -> Object:
     """Add the hash of all that is sent, so that a field which is sent no longer is noticed and removed."""
-    text = json.dumps(built)  # the builders' own order: sorting would double the cost of a plan
-    built["metadata"]["annotations"][ANNOTATION_APPLIED] = hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    text = orjson.dumps(built)  # in the builders' own order
+    built["metadata"]["annotations"][ANNOTATION_APPLIED] = hashlib.sha256(text).hexdigest()[:_DIGITS]
     return built
