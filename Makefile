@@ -43,6 +43,11 @@ bench-serving: dev  ## the server beside a bare ONNX Runtime loop: table and plo
 crds: dev  ## the CRD and its reference, generated from the pydantic models
 	@$(PY) -m crackseg_operator.api.crd --write
 
+.PHONY: proto
+PROTOS := serving/crackseg_serving/rpc/inference.proto serving/crackseg_serving/rpc/health.proto
+proto: dev  ## gRPC's messages, generated from the published interface (a test holds both equal)
+	@$(PY) -m grpc_tools.protoc -I serving --python_out=serving --pyi_out=serving $(PROTOS)
+
 .PHONY: model-report model-train
 model-report: dev  ## IoU and F1 of the sample models on pictures they never saw (CRACKSEG_PHOTOGRAPHS=FOLDER for real ones)
 	PYTHONPATH=serving $(PY) -m crackseg_models report

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import importlib
 import logging
 import os
 import signal
 import sys
 import threading
 import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from crackseg_serving import contract, logs
@@ -52,12 +55,15 @@ def main() -> int:
 
 async def _serve(settings: Settings) -> None:
     from crackseg_serving.engine import Engine
-    from crackseg_serving.http.app import App
-    from crackseg_serving.http.server import Server, listen
     from crackseg_serving.metrics import Metrics
 
-    listener = listen(settings.host, settings.port)
+    gc.disable()  # what is being imported stays
     engine = Engine(settings, Metrics())
+    loading = _load(engine)  # beside it, while the model is opened and run without the interpreter:
+    from crackseg_serving.http.app import App
+    from crackseg_serving.http.server import Server, listen
+
+    listener = listen(settings.host, settings.port)
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
     server = Server(App(engine), grace, settings.client_seconds)
@@ -68,21 +74,42 @@ async def _serve(settings: Settings) -> None:
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     _LOG.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
     try:
-        await _live(engine, settings, stop)
+        async with _grpc(engine, settings, grace):
+            await _live(engine, loading, settings, stop)
     finally:
         server.should_exit = True
         await serving
 
 
-async def _live(engine: Engine, settings: Settings, stop: asyncio.Event) -> None:
-    """Load, serve until asked to stop, drain. Raises ModelFailure."""
-    loading, stopping = _load(engine), asyncio.create_task(stop.wait())
+@contextlib.asynccontextmanager
+async def _grpc(engine: Engine, settings: Settings, grace: float) -> AsyncIterator[None]:
+    """The gRPC server beside the other, where it has a port; what is in flight has `grace` seconds at the end."""
+    if not settings.grpc_port:
+        yield
+        return
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines are no JSON, and say nothing that a status does not
+    await asyncio.to_thread(importlib.import_module, "crackseg_serving.rpc.server")
+    from crackseg_serving.rpc.server import start
+
+    server = await start(engine)
+    _LOG.info("listening for gRPC", extra={"host": settings.host, "port": settings.grpc_port})
+    try:
+        yield
+    finally:
+        await server.stop(grace)
+
+
+async def _live(engine: Engine, loading: asyncio.Future[None], settings: Settings, stop: asyncio.Event) -> None:
+    """Wait for the model, serve until asked to stop, drain. Raises ModelFailure."""
+    stopping = asyncio.create_task(stop.wait())
     either: set[asyncio.Future[Any]] = {loading, stopping}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not loading.done():
         # The loading thread may be deep in a graph for hours: nothing is being served, so nothing is lost.
         os._exit(0)
     await loading
+    gc.freeze()  # what a server is made of need not be looked through again
+    gc.enable()
     _LOG.info("ready", extra=engine.summary())
     await stopping
     engine.drain()

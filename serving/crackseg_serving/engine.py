@@ -161,12 +161,6 @@ class Engine:
         if self._state.reason == "Starting":
             self._state = State("Serving", "the model is loaded and warm")
 
-    @property
-    def batch_size(self) -> int:
-        """The most items in one run."""
-        assert self._warmth is not None  # a model is loaded before anything is asked of it
-        return self._warmth.batch_size
-
     def drain(self) -> None:
         """No longer ready; what comes all the same is still answered."""
         self._state = State("Draining", "the server has been asked to stop")

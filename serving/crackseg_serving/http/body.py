@@ -47,8 +47,9 @@ async def receive_body(
     parts: list[bytes] = []
     try:
         async with asyncio.timeout(None) as patience:
-            async for part in _parts(request, limit, grow, _Pace(engine.settings.client_seconds, ticket, patience)):
-                parts.append(part)
+            pace = _Pace(engine.settings.client_seconds, ticket, patience)
+            async for part in _parts(request, limit, grow, pace):
+                parts.append(part)  # noqa: PERF401 - what has come is told of when the rest does not
     except TimeoutError:
         raise Problem(
             408,

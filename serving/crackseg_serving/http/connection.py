@@ -7,59 +7,62 @@ with a body after its answer, and one that does not read. Bodies on their way to
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 
-def connection(seconds: float) -> type[HttpToolsProtocol]:
-    """The protocol's class, for uvicorn, that gives a client `seconds` to send a head."""
+class Connection(HttpToolsProtocol):
+    """See the module. A client has `head_seconds` to send a head."""
 
-    class Connection(HttpToolsProtocol):
-        """See the module."""
+    head_seconds: ClassVar[float]
 
-        _clock: asyncio.TimerHandle | None = None
-        _unread = 0  # bytes, when last looked at
+    _clock: asyncio.TimerHandle | None = None
+    _unread = 0  # bytes, when last looked at
 
-        @override
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._start()
+    @override
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._start()
 
-        @override
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.cycle is None or self.cycle.response_complete:
-                self._start()  # between two requests: in a head, or in a body that nobody waits for any more
-            else:
-                self._stop()
-
-        @override
-        def connection_lost(self, exc: Exception | None) -> None:
+    @override
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self._start()  # between two requests: in a head, or in a body that nobody waits for any more
+        else:
             self._stop()
-            super().connection_lost(exc)
 
-        @override
-        def timeout_keep_alive_handler(self) -> None:
-            """Nothing has come for a while: the end, unless a large answer is still being read."""
-            unread, before = self.transport.get_write_buffer_size(), self._unread
-            self._unread = unread
-            if not unread:
-                super().timeout_keep_alive_handler()
-            elif before and unread >= before:
-                self.transport.abort()
-            else:
-                again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-                self.timeout_keep_alive_task = again
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop()
+        super().connection_lost(exc)
 
-        def _start(self) -> None:
-            if self._clock is None and not self.transport.is_closing():
-                self._clock = self.loop.call_later(seconds, self.transport.abort)
+    @override
+    def timeout_keep_alive_handler(self) -> None:
+        """Nothing has come for a while: the end, unless a large answer is still being read."""
+        unread, before = self.transport.get_write_buffer_size(), self._unread
+        self._unread = unread
+        if not unread:
+            super().timeout_keep_alive_handler()
+        elif before and unread >= before:
+            self.transport.abort()
+        else:
+            again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = again
 
-        def _stop(self) -> None:
-            if self._clock is not None:
-                self._clock.cancel()
-                self._clock = None
+    def _start(self) -> None:
+        if self._clock is None and not self.transport.is_closing():
+            self._clock = self.loop.call_later(self.head_seconds, self.transport.abort)
 
-    return Connection
+    def _stop(self) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+
+
+def connection(seconds: float) -> type[Connection]:
+    """The protocol's class, for uvicorn, which makes one for each connection."""
+    return type("TimedConnection", (Connection,), {"head_seconds": seconds})

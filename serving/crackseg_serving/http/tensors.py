@@ -20,6 +20,7 @@ from crackseg_serving.runtime.signature import Signature, TensorSpec
 BINARY_HEADER: Final = "inference-header-content-length"
 #: What simdjson needs for each number, besides the text and its copy: its tape (16), its index (8) and the buffer (8).
 _BYTES_A_NUMBER: Final = 32
+_TENSORS: Final = 16  # more than any model here has
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def _parse(text: memoryview) -> Any:
         document = simdjson.Parser().parse(text)
     except (ValueError, RuntimeError) as error:
         raise Refused(Cause.BAD_REQUEST, f"the request is not JSON: {_plain_words(error)}") from None
-    if not isinstance(document, simdjson.Object) or not isinstance(document.get("inputs"), simdjson.Array):
+    if not isinstance(document, simdjson.Object) or document.get("inputs") is None:
         raise Refused(Cause.BAD_REQUEST, "the request must be a JSON object with a list `inputs`")
     return document
 
@@ -89,6 +90,17 @@ def _parameters(owner: Any) -> dict[str, Any]:
     return dict(given.as_dict())
 
 
+def _objects(document: Any, key: str) -> list[Any]:
+    """A list of objects, their values still to be read; none where there is none."""
+    import simdjson
+
+    given = document.get(key)
+    found: list[Any] = list(given) if isinstance(given, simdjson.Array) and len(given) <= _TENSORS else [given]
+    if given is not None and not all(isinstance(one, simdjson.Object) for one in found):
+        raise Refused(Cause.BAD_REQUEST, f"`{key}` must be a list of at most {_TENSORS} objects")
+    return [] if given is None else found
+
+
 def _timeout(parameters: Mapping[str, Any]) -> float | None:
     """Triton's reserved parameter: microseconds."""
     timeout = parameters.get("timeout")
@@ -103,16 +115,10 @@ def _timeout(parameters: Mapping[str, Any]) -> float | None:
 
 def _wants_binary(document: Any, signature: Signature, parameters: Mapping[str, Any]) -> bool:
     """Whether the answer's tensor shall be bytes."""
-    import simdjson
-
     default = parameters.get("binary_data_output") is True
-    outputs = document.get("outputs")
-    if outputs is None:
-        return default
-    if not isinstance(outputs, simdjson.Array) or not all(isinstance(one, simdjson.Object) for one in outputs):
-        raise Refused(Cause.BAD_REQUEST, "`outputs` must be a list of objects")
+    outputs = _objects(document, "outputs")
     check_outputs(signature, [one.get("name") for one in outputs])
-    own = _parameters(outputs[0]).get("binary_data", default) if len(outputs) else default
+    own = _parameters(outputs[0]).get("binary_data", default) if outputs else default
     if not isinstance(own, bool):
         raise Refused(Cause.BAD_REQUEST, "parameter binary_data must be true or false")
     return own
@@ -122,10 +128,8 @@ def _input(document: Any, binary: memoryview, signature: Signature, max_elements
     """The model's one input."""
     import simdjson
 
-    inputs = document["inputs"]
-    if not all(isinstance(one, simdjson.Object) for one in inputs):
-        raise Refused(Cause.BAD_REQUEST, "`inputs` must be a list of objects")
-    tensor = inputs[0] if len(inputs) else {}
+    inputs = _objects(document, "inputs")
+    tensor = inputs[0] if inputs else {}
     shape = tensor.get("shape")
     shape = shape.as_list() if isinstance(shape, simdjson.Array) and len(shape) <= 16 else None
     expected = expect(signature, [one.get("name") for one in inputs], tensor.get("datatype"), shape, max_elements)
@@ -145,10 +149,11 @@ def _from_json(data: Any, expected: Expected) -> Array:
         raise wrong(f"input {name!r} needs `data`, or `parameters.binary_data_size` and bytes after the JSON")
     if kind == "b":
         return expected.from_numbers(_bools(data, name))
-    for code in ("d",) if kind == "f" else (kind, "d"):
+    readings: list[tuple[Any, str]] = [("d", "f8")] if kind == "f" else [(kind, f"{kind}8"), ("d", "f8")]
+    for of_type, dtype in readings:
         try:
             # Nested lists come out flat, row by row, which is what they mean.
-            numbers = np.frombuffer(data.as_buffer(of_type=code), {"d": "f8", "i": "i8", "u": "u8"}[code])
+            numbers = np.frombuffer(data.as_buffer(of_type=of_type), dtype)
         except (TypeError, ValueError):
             continue
         return expected.from_numbers(numbers)

@@ -23,6 +23,8 @@ EXTENSIONS: Final = (
     "statistics",
 )
 NO_CHANGES: Final = "this server serves one model for its whole life: another one is a rollout, which the operator does"
+#: A request may bring any number of items: they are run in as many parts as needed. Triton's word needs a number.
+_ITEMS: Final = 256
 _PLATFORM: Final = "onnxruntime_onnx"
 
 
@@ -69,7 +71,7 @@ def model_config(engine: Engine) -> Document:
         "platform": _PLATFORM,
         "backend": "onnxruntime",
         "version_policy": {"latest": {"num_versions": 1}},
-        "max_batch_size": engine.batch_size,
+        "max_batch_size": _ITEMS,
         "input": [
             {
                 "name": signature.input.name,

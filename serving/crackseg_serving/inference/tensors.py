@@ -59,7 +59,7 @@ class Expected:
             raise wrong(f"input {self.spec.name!r} of shape {list(self.shape)} has {needed} bytes, found {len(data)}")
         if dtype.kind == "b":
             # A byte that is neither 0 nor 1 is no bool, and what a kernel makes of it is undefined.
-            return (np.frombuffer(data, np.uint8) != 0).reshape(self.shape)
+            return np.not_equal(np.frombuffer(data, np.uint8), 0).reshape(self.shape)
         return np.frombuffer(data, dtype).reshape(self.shape)
 
     def from_numbers(self, numbers: Array) -> Array:

@@ -1,0 +1,41 @@
+"""The gRPC server around the services: gRPC's own, on the process's event loop.
+
+Started and stopped by the command, like the HTTP server beside it.
+"""
+
+from __future__ import annotations
+
+import errno
+
+import grpc
+
+from crackseg_serving.engine import Engine
+from crackseg_serving.rpc.service import Service
+
+_BESIDE_THE_TENSOR = 1 << 16  # bytes that a message may have around its tensor
+_POLLS = 32  # calls beyond those that admission takes: questions about health are always answered
+
+
+async def start(engine: Engine) -> grpc.aio.Server:
+    """A server that listens on the port of the settings. Raises OSError."""
+    settings = engine.settings
+    server = grpc.aio.server(
+        maximum_concurrent_rpcs=settings.workers + settings.max_queue + _POLLS,
+        options=[
+            ("grpc.max_receive_message_length", settings.max_bytes + _BESIDE_THE_TENSOR),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and must hear of it
+            ("grpc.server_handshake_timeout_ms", 1000 * settings.client_seconds),
+            # A peer that is gone without a word is noticed, and what it asked for is called off.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 1000 * settings.client_seconds),
+        ],
+    )
+    server.add_generic_rpc_handlers(tuple(Service(engine).handlers()))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        server.add_insecure_port(f"{host}:{settings.grpc_port}")
+    except RuntimeError as error:
+        raise OSError(errno.EADDRINUSE, f"gRPC's port {settings.grpc_port} cannot be had: {error}") from None
+    await server.start()
+    return server

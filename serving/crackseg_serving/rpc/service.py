@@ -1,0 +1,176 @@
+"""The services: every method once, with its errors, its metrics and its line in the log.
+
+Called by gRPC for each call. Whatever happens in a method, the client gets a status and the server goes on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+
+from crackseg_serving import contract
+from crackseg_serving.engine import Engine
+from crackseg_serving.failures import Refused
+from crackseg_serving.inference import describe
+from crackseg_serving.logs import AccessLog
+from crackseg_serving.rpc import health_pb2, inference, inference_pb2
+from crackseg_serving.rpc.status import Failure, from_refusal
+
+_LOG = logging.getLogger("crackseg.rpc")
+_REQUEST_ID: Final = "x-request-id"
+_PROCESS: Final = os.urandom(4).hex()
+_NUMBERS: Final = itertools.count(1)
+#: Calls that machines make every few seconds: not worth a line in the log.
+_POLLED: Final = frozenset({"ServerLive", "ServerReady", "ModelReady", "Check"})
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+
+class Service:
+    """All methods over one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._log = AccessLog(engine.settings.access_log_sample)
+
+    def handlers(self) -> list[grpc.GenericRpcHandler]:
+        """What the server is given, one for each published service."""
+        simple: dict[str, Callable[[Any], Document]] = {
+            "ServerLive": lambda _: {"live": self._engine.alive},
+            "ServerReady": lambda _: {"ready": self._engine.state.ready},
+            "ServerMetadata": lambda _: describe.server_metadata(),
+            "ModelReady": self._model_ready,
+            "ModelMetadata": lambda request: self._of_model(
+                request, lambda: describe.model_metadata(self._engine.model)
+            ),
+            "ModelConfig": lambda request: self._of_model(
+                request, lambda: {"config": describe.model_config(self._engine)}
+            ),
+            "ModelStatistics": lambda request: self._of_model(request, lambda: describe.statistics(self._engine)),
+            "RepositoryIndex": lambda request: {
+                "models": describe.repository_index(self._engine, ready_only=request.ready)
+            },
+            "Check": self._health,
+        }
+        found = []
+        for file in (inference_pb2, health_pb2):
+            for service in file.DESCRIPTOR.services_by_name.values():
+                methods = {method.name: method for method in service.methods}
+                table = {name: self._unary(method, simple[name]) for name, method in methods.items() if name in simple}
+                if "ModelInfer" in methods:
+                    table["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
+                    table["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
+                assert table.keys() == methods.keys()
+                found.append(grpc.method_handlers_generic_handler(service.full_name, table))
+        return found
+
+    def _unary(self, method: Any, answer: Callable[[Any], Document]) -> grpc.RpcMethodHandler:
+        response = GetMessageClass(method.output_type)
+
+        async def handle(request: Message, context: grpc.aio.ServicerContext[Any, Any]) -> Message:
+            async def work() -> Message:
+                return response(**answer(request))
+
+            return await self._answered(method.name, context, work)
+
+        return grpc.unary_unary_rpc_method_handler(
+            handle, GetMessageClass(method.input_type).FromString, response.SerializeToString
+        )
+
+    def _model_ready(self, request: Any) -> Document:
+        return self._of_model(request, lambda: {"ready": self._engine.state.ready})
+
+    def _of_model(self, request: Any, answer: Callable[[], Document]) -> Document:
+        model = self._engine.model
+        inference.check_model(model, request.name or model.name, request.version)
+        return answer()
+
+    def _health(self, request: Any) -> Document:
+        known = {service for file in (inference_pb2, health_pb2) for service in _services(file)}
+        if request.service and request.service not in known:
+            raise Failure(grpc.StatusCode.NOT_FOUND, 404, f"there is no service {request.service!r:.100}", "not-found")
+        return {"status": "SERVING" if self._engine.state.ready else "NOT_SERVING"}
+
+    async def _infer(self, message: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+        async def work() -> bytes:
+            return await inference.infer(self._engine, message, context.time_remaining())
+
+        return await self._answered("ModelInfer", context, work)
+
+    async def _stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        async def work() -> None:
+            async for answer in inference.stream(self._engine, messages, context.time_remaining()):
+                await context.write(answer)
+
+        await self._answered("ModelStreamInfer", context, work)
+
+    async def _answered(
+        self, method: str, context: grpc.aio.ServicerContext[Any, Any], work: Callable[[], Awaitable[T]]
+    ) -> T:
+        """The result of `work`; what goes wrong as a status."""
+        engine, began, status, problem = (
+            self._engine,
+            time.perf_counter(),
+            499,
+            "",
+        )  # as it is where the call is cancelled
+        request_id = _request_id(context)
+        told = [(_REQUEST_ID, request_id), (contract.VERSION_HEADER.lower(), _safe(engine.version))]
+        try:
+            with engine.metrics.in_flight.track_inprogress():
+                context.set_trailing_metadata(tuple(told))
+                result = await work()
+            status = 200
+        except Exception as error:  # noqa: BLE001 - whatever happens is answered, and the server goes on
+            failure = _failure(error, request_id)
+            status, problem = failure.counted, failure.message
+            engine.metrics.rejected.labels(failure.kind).inc()
+            if failure.retry_after:
+                told.append(("grpc-retry-pushback-ms", str(1000 * failure.retry_after)))
+            await context.abort(failure.code, failure.message, tuple(told))
+            raise AssertionError("abort always raises") from None
+        finally:
+            seconds = time.perf_counter() - began
+            engine.metrics.answered(f"grpc:{method}", status, seconds, request_id)
+            if method not in _POLLED:
+                self._log.write("gRPC", method, status, seconds, request_id, problem)
+        return result
+
+
+def _failure(error: Exception, request_id: str) -> Failure:
+    """What went wrong, as the client is told; what is the server's fault goes to its log."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, Refused):
+        if isinstance(error.__cause__, Exception):
+            _LOG.error("request %s: %s", request_id, error.message, exc_info=error.__cause__)
+        return from_refusal(error)
+    _LOG.error("request %s failed", request_id, exc_info=error)
+    message = f"the server failed; its log has the cause under request {request_id}"
+    return Failure(grpc.StatusCode.INTERNAL, 500, message, "internal-error")
+
+
+def _services(file: Any) -> list[str]:
+    return [service.full_name for service in file.DESCRIPTOR.services_by_name.values()]
+
+
+def _safe(text: str) -> str:
+    """Text that a model's author wrote, as metadata may hold it."""
+    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)
+
+
+def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """The client's own id where it is sane, else a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == _REQUEST_ID and isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable():
+            return value
+    return f"{_PROCESS}{next(_NUMBERS):08x}"
