@@ -5,6 +5,7 @@ One Metrics an engine, with a registry of its own. Label values come from closed
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from crackseg_serving.contract import QUEUE_DEPTH_METRIC
 from crackseg_serving.inference.statistics import Statistics
 
 STAGES = ("queue", "decode", "inference", "encode")
-_EXEMPLAR = 100  # letters of a request's id; OpenMetrics allows 128 for names and values together
+#: A request's id that every reader of OpenMetrics can read; 128 letters are allowed for names and values together.
+_EXEMPLAR = re.compile(r"[\w.:/+=-]{1,100}", re.ASCII)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -86,7 +88,7 @@ class Metrics:
     def answered(self, endpoint: str, status: int, seconds: float, request_id: str) -> None:
         """One request has its answer; its id is the exemplar of its time, for who asks for OpenMetrics."""
         child = self._requests.labels(endpoint, str(status))
-        child.observe(seconds, {"request_id": request_id[:_EXEMPLAR]})
+        child.observe(seconds, {"request_id": request_id} if _EXEMPLAR.fullmatch(request_id) else None)
 
     def ran(self, run: Run) -> None:
         """One run of the model has ended."""
