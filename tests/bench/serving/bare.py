@@ -3,7 +3,7 @@
     python -m tests.bench.serving.bare MODEL mask|json|tensor PHOTOGRAPH SECONDS LOOPS THREADS [FILE]
 
 LOOPS threads, each with a session of THREADS threads. One line of JSON comes out; the first answer goes to FILE. It shares
-no code with the server, but for the measuring of cracks, which is what a request for JSON asks for.
+no code with the server but for what makes a mask of probabilities and measures it: that is what a request asks for.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import cv2
 import numpy as np
 import onnxruntime
+import orjson
 from numpy.typing import NDArray
+
+from crackseg_serving import imaging
 
 Floats = NDArray[np.float32]
 
@@ -49,20 +52,18 @@ class Handler:
         """[1, 1, H, W], probabilities."""
         return self._session.run(None, {self.input_name: x})[0]
 
+    def found(self, photograph: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The mask that the server promises (no specks), and the probabilities, 0..255."""
+        probabilities = cv2.convertScaleAbs(self.tensor(self.input(photograph))[0, 0], alpha=255)
+        return imaging.threshold(probabilities, 50), probabilities
+
     def mask(self, photograph: bytes) -> bytes:
         """PNG."""
-        found = (self.tensor(self.input(photograph))[0, 0] > 0.5).astype(np.uint8) * 255
-        return cv2.imencode(".png", found)[1].tobytes()
+        return cv2.imencode(".png", self.found(photograph)[0])[1].tobytes()
 
     def json(self, photograph: bytes) -> bytes:
         """Measurements."""
-        import orjson
-
-        from crackseg_serving import imaging
-
-        probabilities = (self.tensor(self.input(photograph))[0, 0] * 255).astype(np.uint8)
-        mask = (probabilities > 127).astype(np.uint8) * 255
-        measured = imaging.measure(mask, probabilities, threshold_percent=50, millimetres_per_pixel=None)
+        measured = imaging.measure(*self.found(photograph), threshold_percent=50, millimetres_per_pixel=None)
         return orjson.dumps(measured.to_dict())
 
 
