@@ -46,7 +46,8 @@ class Model:
     provider: str
     signature: Signature
     threshold_percent: int
-    tile: tuple[int, int]  # height, width
+    tile: tuple[int, int]  # height, width of what a run takes
+    whole: bool  # a picture is scaled to that size and run once, and not cut into tiles
     properties: dict[str, str]  # the model's own metadata, as written
 
 
@@ -130,6 +131,7 @@ class Engine:
     def load(self) -> None:
         """Open, check and warm up the model, then be ready. Blocks; raises ModelFailure."""
         from crackseg_serving.runtime.session import open_session
+        from crackseg_serving.runtime.signature import whole_size
         from crackseg_serving.runtime.warmup import warm_up
 
         settings = self.settings
@@ -145,7 +147,8 @@ class Engine:
                 "DigestMismatch",
                 f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
             )
-        self._warmth = warmth = warm_up(session, settings.tile_size, settings.batch_size)
+        whole = whole_size(session.signature, settings.input_size)
+        self._warmth = warmth = warm_up(session, whole or settings.tile_size, settings.batch_size)
         delay = settings.batch_delay if settings.batch_size else warmth.delay
         self._batcher = Batcher(
             session.run,
@@ -156,7 +159,7 @@ class Engine:
             wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
             observe=self.metrics.ran,
         )
-        self._model = model = _describe(settings, session, digest.result())
+        self._model = model = _describe(settings, session, digest.result(), whole)
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
         if self._state.reason == "Starting":
             self._state = State("Serving", "the model is loaded and warm")
@@ -240,7 +243,7 @@ class Engine:
             raise Refused(Cause.INFERENCE_FAILED, f"the model could not be run on this input: {line}") from error
 
 
-def _describe(settings: Settings, session: Session, digest: str) -> Model:
+def _describe(settings: Settings, session: Session, digest: str, whole: tuple[int, int] | None) -> Model:
     """What is served: the settings decide, then the model's own metadata."""
     from crackseg_serving.runtime.warmup import tile_shape
 
@@ -252,7 +255,8 @@ def _describe(settings: Settings, session: Session, digest: str) -> Model:
         provider=session.provider,
         signature=signature,
         threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
-        tile=tile_shape(signature, settings.tile_size),
+        tile=tile_shape(signature, whole or settings.tile_size),
+        whole=whole is not None,
         properties=session.properties,
     )
 

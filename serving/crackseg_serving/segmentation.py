@@ -56,7 +56,10 @@ def segment(engine: Engine, data: bytes, output: Output, millimetres_per_pixel: 
         with metrics.stage("inference"):
             probabilities = _probabilities(engine, model, image.pixels, ticket)
         with metrics.stage("encode"):
-            mask = imaging.threshold(probabilities, model.threshold_percent)
+            shape = image.pixels.shape[:2]
+            if model.whole and output is Output.MEASUREMENTS:
+                probabilities = imaging.scale_map(probabilities, shape)
+            mask = _mask(probabilities, model, shape)
             match output:
                 case Output.MASK:
                     return imaging.mask_png(mask)
@@ -69,8 +72,12 @@ def segment(engine: Engine, data: bytes, output: Output, millimetres_per_pixel: 
 
 
 def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], ticket: Ticket) -> NDArray[np.uint8]:
-    """The probability map of an image of any size, through tiles."""
+    """The probability map of an image of any size: through tiles, or in one run at the model's own size."""
     signature = model.signature
+    if model.whole:
+        tensor = imaging.to_tensor([imaging.scale_picture(pixels, model.tile)], signature.input_format)
+        output = engine.wait(engine.submit(tensor, ticket), ticket, deque())
+        return imaging.to_map(imaging.to_probabilities(_maps(output), signature.output_format, model.tile)[0])
     height, width = pixels.shape[:2]
     plan = imaging.plan_tiles(
         height,
@@ -95,6 +102,13 @@ def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], tick
     while window:
         stitch()
     return stitcher.finish()
+
+
+def _mask(probabilities: NDArray[np.uint8], model: Model, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The mask for a picture of `shape`."""
+    if probabilities.shape == shape:
+        return imaging.threshold(probabilities, model.threshold_percent)
+    return imaging.scaled_mask(probabilities, model.threshold_percent, shape)
 
 
 def _maps(output: Array) -> Array:

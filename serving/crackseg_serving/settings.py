@@ -26,6 +26,7 @@ REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
 DRAIN_SECONDS: Final = "DRAIN_SECONDS"
 ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
 CLIENT_SECONDS: Final = "CLIENT_SECONDS"
+INPUT_SIZE: Final = "INPUT_SIZE"
 GRPC_PORT: Final = "GRPC_PORT"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
 
@@ -51,6 +52,9 @@ class Settings:
     batch_delay: float
     tile_size: int
     tile_overlap: int
+    input_size: (
+        tuple[int, int] | None
+    )  # height, width of the whole picture in one run; zeros: tiles; None: the model says
     threshold_percent: int | None
     processors: int
     workers: int
@@ -91,6 +95,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
         tile_size=_whole(env, contract.TILE_SIZE, 512, 32, 4096),
         tile_overlap=_whole(env, contract.TILE_OVERLAP, 64, 0, 2048),
+        input_size=_sides(env, INPUT_SIZE),
         threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,
         processors=processors,
         workers=_whole(env, contract.MAX_WORKERS, 2 * processors, 1, 1024),
@@ -120,6 +125,18 @@ def _choice(env: Mapping[str, str], name: str, default: str, choices: tuple[str,
 
 def _automatic(env: Mapping[str, str], name: str) -> bool:
     return _text(env, name, "Auto").lower() == "auto"
+
+
+def _sides(env: Mapping[str, str], name: str) -> tuple[int, int] | None:
+    text = _text(env, name, "")
+    sides = [part.strip() for part in text.split(",")]
+    if not text:
+        return None
+    if text == "0":
+        return 0, 0
+    if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
+        raise SettingsError(f"{name} is {text!r}, but must be 0 (tiles), or one size or height,width from 8 to 4096")
+    return int(sides[0]), int(sides[-1])
 
 
 def _share(env: Mapping[str, str], name: str, default: float) -> float:

@@ -54,7 +54,12 @@ async def model_info(engine: Engine, _request: Request) -> Response:
                 **asdict(signature.output_format),
                 "classes": signature.metadata.classes,
             },
-            "tiles": {"height": model.tile[0], "width": model.tile[1], "overlap": settings.tile_overlap},
+            "tiles": {
+                "height": model.tile[0],
+                "width": model.tile[1],
+                "overlap": 0 if model.whole else settings.tile_overlap,
+                "whole": model.whole,
+            },
             "limits": {
                 "bytes": settings.max_bytes,
                 "pixels": settings.max_pixels,

@@ -13,6 +13,7 @@ from crackseg_serving.imaging.render import mask_png, overlay, overlay_png, prob
 from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
 from crackseg_serving.imaging.threshold import threshold
 from crackseg_serving.imaging.tiles import Stitcher, Tile, TilePlan, plan_tiles
+from crackseg_serving.imaging.whole import scale_map, scale_picture, scaled_mask, to_map
 
 __all__ = [
     "BoundingBox",
@@ -41,7 +42,11 @@ __all__ = [
     "plan_tiles",
     "probability_png",
     "read_facts",
+    "scale_map",
+    "scale_picture",
+    "scaled_mask",
     "threshold",
+    "to_map",
     "to_probabilities",
     "to_tensor",
 ]

@@ -30,6 +30,7 @@ class Metadata:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     multiple: int
+    size: tuple[int, int] | None  # height, width that a whole picture is scaled to; None: tiles
     activation: Activation | None
     classes: tuple[str, ...]
     threshold_percent: int
@@ -49,6 +50,7 @@ def parse_metadata(properties: Mapping[str, str]) -> Metadata:
         mean=_figures(value, "input.mean", 0.0),
         std=_figures(value, "input.std", 1.0, positive=True),
         multiple=_whole(value, "input.multiple", 1, 1, 1024),
+        size=_sides(value, "input.size"),
         activation=cast("Activation | None", _choice(value, "output.activation", ("sigmoid", "none", "softmax"))),
         classes=tuple(name.strip() for name in value.get("classes", "").split(",") if name.strip()),
         threshold_percent=_whole(value, "threshold_percent", 50, 1, 99),
@@ -71,6 +73,16 @@ def _whole(value: Mapping[str, str], key: str, default: int, least: int, most: i
     if not text.isdecimal() or not least <= int(text) <= most:
         raise _wrong(key, text, f"a whole number from {least} to {most}")
     return int(text)
+
+
+def _sides(value: Mapping[str, str], key: str) -> tuple[int, int] | None:
+    text = value.get(key) or "0"
+    sides = [part.strip() for part in text.split(",")]
+    if text == "0":
+        return None
+    if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
+        raise _wrong(key, text, "0 (tiles), or one size or height,width from 8 to 4096")
+    return int(sides[0]), int(sides[-1])
 
 
 def _figures(value: Mapping[str, str], key: str, default: float, *, positive: bool = False) -> tuple[float, ...]:

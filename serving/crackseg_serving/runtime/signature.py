@@ -92,6 +92,25 @@ def read_signature(
     return Signature(image, mask, form, OutputFormat(), height, width, image.shape[0], metadata)
 
 
+def whole_size(signature: Signature, wanted: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Height and width that a whole picture is scaled to for one run; None where it is cut into tiles.
+
+    `wanted` is what the settings say: zeros for tiles, None where the model's metadata decide. Raises ModelFailure
+    (ContractMismatch) where the graph does not take that size.
+    """
+    size = signature.metadata.size if wanted is None else wanted
+    if size is None or 0 in size:
+        return None
+    fixed, multiple = (signature.height, signature.width), signature.multiple
+    if any(side % step or (only and side != only) for side, step, only in zip(size, multiple, fixed, strict=True)):
+        raise _mismatch(
+            f"an input size (INPUT_SIZE or crackseg.input.size) in multiples of {multiple[0]} x {multiple[1]}"
+            f"{', which the graph fixes' if any(fixed) else ''}",
+            f"{size[0]} x {size[1]}",
+        )
+    return size
+
+
 def settle(signature: Signature, output: NDArray[np.generic], tile: tuple[int, int]) -> Signature:
     """`signature` with the output's format, as a run on a tile of `tile` (height, width) showed it.
 

@@ -25,10 +25,11 @@ _LONG_RUN: Final = 0.01  # seconds: a hundred times what a processor does for a 
 _SMALL_RUN: Final = 0.002  # seconds: waking the other cores would take as long as they save
 
 
-def tile_shape(signature: Signature, size: int) -> tuple[int, int]:
-    """Height and width of the tiles: what the graph fixes, else `size` rounded up to the model's multiple."""
+def tile_shape(signature: Signature, size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the tiles: what the graph fixes, else `size` (one figure, or both) rounded up to the multiple."""
     tall, wide = signature.multiple
-    return signature.height or -(-size // tall) * tall, signature.width or -(-size // wide) * wide
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return signature.height or -(-height // tall) * tall, signature.width or -(-width // wide) * wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Warmth:
     elements: int  # of the smallest run that was timed so: what larger ones may take follows from it
 
 
-def warm_up(session: Session, size: int, batch_size: int | None) -> Warmth:
+def warm_up(session: Session, size: int | tuple[int, int], batch_size: int | None) -> Warmth:
     """Run `session` as it will be run, and settle its signature: at the tile size, on all cores too, in batches.
 
     `batch_size` None finds out what pays. Raises ModelFailure (ContractMismatch, OutOfMemory).
