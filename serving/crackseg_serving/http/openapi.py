@@ -1,11 +1,228 @@
-"""`/openapi.json`."""
+"""`/openapi.json`: what the server takes and gives, path by path, as OpenAPI 3.1.
+
+A test holds its paths to be those of the routes, and asks a real server what it promises.
+"""
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+from crackseg_serving import __version__
 from crackseg_serving.engine import Engine
 from crackseg_serving.http.messages import Request, Response
+from crackseg_serving.inference.tensors import DATATYPES
+from crackseg_serving.segmentation import Output
+
+Json = dict[str, Any]
+
+_TEXT: Final = {"type": "string"}
+_WHOLE: Final = {"type": "integer"}
+_TRUTH: Final = {"type": "boolean"}
+_PARAMETERS: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
+_DATATYPE: Final = {"enum": list(DATATYPES)}
+_DURATION: Final = {"$ref": "#/components/schemas/Duration"}
 
 
 async def document(_engine: Engine, _request: Request) -> Response:
     """GET /openapi.json."""
-    return Response.json({})
+    return Response.json(build())
+
+
+def build() -> Json:
+    """The document."""
+    model, version = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "crackseg-serving",
+            "version": __version__,
+            "description": "Finds cracks in photographs; and any tensor's way through the model, by the Open Inference Protocol.",
+        },
+        "paths": {
+            "/v1/segment": {"post": _segment()},
+            **_below_model(model, ["model"]),
+            **_below_model(version, ["model", "version"]),
+            "/v2": {"get": _get("The server's name, version and extensions", _ref("ServerMetadata"))},
+            "/v2/health/live": {"get": _get("Whether the process is alive", _ref("Live"), [503])},
+            "/v2/health/ready": {"get": _get("Whether requests should come", _ref("Ready"), [503])},
+            "/v2/models": {"get": _get("The names of what is served", _ref("Models"), [503])},
+            "/v2/models/stats": {"get": _get("Statistics of all models", _ref("Statistics"), [503])},
+            "/v2/repository/index": {
+                "get": _get("The model and its state", _ref("Index"), [400], [_query("ready", _TRUTH)]),
+                "post": {
+                    **_get("The model and its state", _ref("Index"), [400, 408, 413, 415, 429]),
+                    "requestBody": {"content": _content(_object(ready=_TRUTH))},
+                },
+            },
+            "/v2/repository/models/{model}/load": {"post": _no_change("load")},
+            "/v2/repository/models/{model}/unload": {"post": _no_change("unload")},
+            "/model/info": {"get": _get("What is served and how it is fed", {"type": "object"}, [503])},
+            "/openapi.json": {"get": _get("This document", {"type": "object"})},
+            "/health": {"get": _get("Whether the process is alive", {"type": "object"}, [503])},
+            "/ready": {"get": _get("Whether requests should come", _ref("Ready"), [503])},
+            "/metrics": {"get": _metrics()},
+        },
+        "components": {"schemas": _schemas()},
+    }
+
+
+def _below_model(path: str, names: list[str]) -> Json:
+    where = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
+    ]
+
+    def get(text: str, schema: str) -> Json:
+        return {"get": _get(text, _ref(schema), [404, 503], where)}
+
+    infer = {
+        **_get("A tensor in, the model's raw output out", _ref("InferenceAnswer"), _WORK, [*where, _timeout()]),
+        "requestBody": {"required": True, "content": {**_content(_ref("InferenceRequest")), **_binary()}},
+    }
+    infer["responses"]["200"]["content"] |= _binary()
+    return {
+        f"{path}/infer": {"post": infer},
+        path: get("What goes in and what comes out", "ModelMetadata"),
+        f"{path}/ready": get("Whether the model can be asked", "Ready"),
+        f"{path}/config": get("The model's configuration, in Triton's words", "ModelConfig"),
+        f"{path}/stats": get("How many requests there were, and how long they took", "Statistics"),
+    }
+
+
+#: What can become of a request with a body and work to do.
+_WORK: Final = [400, 404, 408, 413, 415, 429, 500, 503]
+
+
+def _segment() -> Json:
+    image: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = {"type": "object", "properties": {"image": image}, "required": ["image"]}
+    kinds = ("image/jpeg", "image/png", "image/tiff", "image/webp", "image/bmp", "application/octet-stream")
+    parameters = [
+        _query("output", {"enum": [str(output) for output in Output]}),
+        _query("millimetresPerPixel", {"type": "number", "exclusiveMinimum": 0}),
+        _timeout(),
+    ]
+    operation = _get("The cracks of a photograph", {"type": "object"}, sorted([*_WORK, 406, 422]), parameters)
+    operation["responses"]["200"]["content"]["image/png"] = {}
+    content = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
+    return {**operation, "requestBody": {"required": True, "content": content}}
+
+
+def _metrics() -> Json:
+    texts = {"text/plain": {}, "application/openmetrics-text": {}}
+    return {
+        "summary": "Figures for Prometheus",
+        "responses": {"200": {"description": "Prometheus' text", "content": texts}},
+    }
+
+
+def _no_change(verb: str) -> Json:
+    where = [{"name": "model", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}]
+    return {"summary": f"Not here: no model is {verb}ed", "parameters": where, "responses": {"501": _problem(501)}}
+
+
+def _get(summary: str, schema: Json, problems: list[int] | None = None, parameters: list[Json] | None = None) -> Json:
+    """An operation that answers JSON."""
+    answer = {"description": summary, "content": _content(schema)}
+    return {
+        "summary": summary,
+        **({"parameters": parameters} if parameters else {}),
+        "responses": {"200": answer, **{str(status): _problem(status) for status in problems or []}},
+    }
+
+
+def _problem(status: int) -> Json:
+    if status == 503:  # what is not ready says so in its own words
+        answer = {"application/problem+json": {"schema": _ref("Problem")}, **_content({"type": "object"})}
+        return {"description": "Not now", "content": answer}
+    content = {"application/problem+json": {"schema": _ref("Problem")}}
+    return {"description": "No result; `detail` says what to do", "content": content}
+
+
+def _content(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _binary() -> Json:
+    return {"application/octet-stream": {}}
+
+
+def _query(name: str, schema: Json) -> Json:
+    return {"name": name, "in": "query", "schema": schema}
+
+
+def _timeout() -> Json:
+    return {
+        "name": "X-Request-Timeout",
+        "in": "header",
+        "description": "Seconds after which the answer is of no use",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    }
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(*required: str, **properties: Json) -> Json:
+    return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
+
+
+def _all(**properties: Json) -> Json:
+    """An object that has all of these."""
+    return _object(*properties, **properties)
+
+
+def _list(items: Json, **more: object) -> Json:
+    return {"type": "array", "items": items, **more}
+
+
+def _schemas() -> Json:
+    shape = _list(_WHOLE)
+    tensor = _all(name=_TEXT, datatype=_DATATYPE, shape=shape)
+    numbers = {"type": "array", "description": "Numbers, flat or nested as the shape says"}
+    put = _object(
+        "name", "datatype", "shape", name=_TEXT, datatype=_DATATYPE, shape=shape, parameters=_PARAMETERS, data=numbers
+    )
+    wanted = _object("name", name=_TEXT, parameters=_PARAMETERS)
+    run = _all(batch_size=_WHOLE, compute_input=_DURATION, compute_infer=_DURATION, compute_output=_DURATION)
+    parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
+    statistics = _all(
+        name=_TEXT,
+        version=_TEXT,
+        last_inference=_WHOLE,
+        inference_count=_WHOLE,
+        execution_count=_WHOLE,
+        inference_stats=_all(**dict.fromkeys(parts, _DURATION)),
+        batch_stats=_list(run),
+    )
+    config = _object("name", "platform", "max_batch_size", "input", "output", name=_TEXT, platform=_TEXT)
+    config["properties"] |= {
+        "max_batch_size": _WHOLE,
+        "input": _list({"type": "object"}),
+        "output": _list({"type": "object"}),
+    }
+    return {
+        "Problem": _object(
+            "type", "title", "status", "detail", "instance",
+            type=_TEXT, title=_TEXT, status=_WHOLE, detail=_TEXT, instance=_TEXT, error=_TEXT,
+        ),
+        "ServerMetadata": _all(name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
+        "Live": _all(live=_TRUTH),
+        "Ready": _object("ready", "reason", "message", name=_TEXT, ready=_TRUTH, reason=_TEXT, message=_TEXT),
+        "Models": _all(models=_list(_TEXT)),
+        "ModelMetadata": _all(
+            name=_TEXT, versions=_list(_TEXT), platform=_TEXT, inputs=_list(tensor), outputs=_list(tensor)
+        ),
+        "ModelConfig": config,
+        "Index": _list(_all(name=_TEXT, version=_TEXT, state=_TEXT, reason=_TEXT)),
+        "Duration": _all(count=_WHOLE, ns=_WHOLE),
+        "Statistics": _all(model_stats=_list(statistics)),
+        "InferenceRequest": _object(
+            "inputs",
+            id=_TEXT, parameters=_PARAMETERS, inputs=_list(put, minItems=1, maxItems=1), outputs=_list(wanted, maxItems=1),
+        ),
+        "InferenceAnswer": _object(
+            "model_name", "model_version", "outputs",
+            model_name=_TEXT, model_version=_TEXT, id=_TEXT, outputs=_list(put, minItems=1),
+        ),
+    }  # fmt: skip

@@ -1,0 +1,170 @@
+"""One connection and its client: several requests at once, slow ones, half ones, and those who stop reading."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.serving.conftest import Serve
+from tests.serving.pictures import cracked, encoded
+from tests.serving.process import DEADLINE, ServerProcess
+
+pytestmark = pytest.mark.serving
+
+CUT_OFF = (ConnectionResetError, BrokenPipeError)
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@contextmanager
+def connected(server: ServerProcess) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=DEADLINE) as connection:
+        yield connection
+
+
+def answers(connection: socket.socket, count: int) -> list[tuple[int, str, bytes]]:
+    """Status, request id and body of the next answers."""
+    found, stream = [], connection.makefile("rb")
+    for _ in range(count):
+        status = int(stream.readline().split()[1])
+        headers = {}
+        while line := stream.readline().strip():
+            name, _, value = line.decode().partition(": ")
+            headers[name.lower()] = value
+        found.append((status, headers["x-request-id"], stream.read(int(headers.get("content-length", 0)))))
+    return found
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the server has ended the connection; waits for it."""
+    try:
+        while connection.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return True
+
+
+def request(identity: str, body: bytes = b"", path: str = "/health") -> bytes:
+    method = b"POST" if body else b"GET"
+    head = b"%s %s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\n" % (method, path.encode(), identity.encode())
+    return head + (b"Content-Length: %d\r\n" % len(body) if body else b"") + b"\r\n" + body
+
+
+def test_a_connection_is_kept_for_the_next_request(server: ServerProcess):
+    with connected(server) as connection:
+        for number in range(3):
+            connection.sendall(request(str(number)))
+            assert answers(connection, 1)[0][:2] == (200, str(number))
+
+
+def test_pipelined_requests_are_answered_in_their_order(server: ServerProcess):
+    slow = request("slow", encoded(cracked(1200, 1600)[0]), "/v1/segment?output=mask")
+    with connected(server) as connection:
+        connection.sendall(slow + request("quick") + request("third", b"no image", "/v1/segment") + request("last"))
+        got = answers(connection, 4)
+    assert [(status, identity) for status, identity, _ in got] == [
+        (200, "slow"),
+        (200, "quick"),
+        (415, "third"),
+        (200, "last"),
+    ]
+    assert got[0][2].startswith(b"\x89PNG")
+
+
+def test_a_client_that_does_not_finish_its_head_is_cut_off(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    for start in (b"", b"GET /hea", b"GET /health HTTP/1.1\r\nHost: x\r\n"):
+        with connected(server) as connection:
+            connection.sendall(start)
+            assert closed(connection), start
+    assert server.ask("GET", "/health").status == 200
+
+
+def test_a_client_whose_head_trickles_is_cut_off_though_something_comes_all_the_time(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    began = time.monotonic()
+    with connected(server) as connection, pytest.raises(CUT_OFF):  # noqa: PT012 - the end may come at any of them
+        connection.sendall(b"GET /health HTTP/1.1\r\n")
+        while time.monotonic() < began + DEADLINE:
+            connection.sendall(b"X-A: b\r\n")
+            time.sleep(0.05)  # how a slow client behaves
+    assert time.monotonic() < began + DEADLINE / 2
+
+
+def test_a_client_whose_second_head_trickles_is_cut_off_too(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    with connected(server) as connection:
+        connection.sendall(HEALTH)
+        answers(connection, 1)
+        connection.sendall(b"GET /he")
+        assert closed(connection)
+
+
+def test_a_body_that_trickles_is_refused_and_gives_its_place_back(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    with connected(server) as connection:
+        connection.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\nContent-Length: 100000\r\n\r\n")
+        connection.setblocking(False)
+        give_up = time.monotonic() + DEADLINE
+        while time.monotonic() < give_up:
+            try:
+                connection.send(b"x")
+                if connection.recv(1, socket.MSG_PEEK):
+                    break
+            except BlockingIOError:
+                time.sleep(0.05)  # how a slow client behaves
+        connection.setblocking(True)
+        connection.settimeout(DEADLINE)
+        assert answers(connection, 1)[0][:2] == (408, "a")
+        assert closed(connection)
+    assert server.segment(encoded(cracked()[0])).status == 200
+
+
+def test_a_body_that_is_slow_but_comes_is_taken(serve: Serve):
+    """Twice the time that a client may be silent, at a rate that is high enough."""
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    body = encoded(cracked()[0])
+    body += b"\0" * (400_000 - len(body))
+    with connected(server) as connection:
+        connection.sendall(
+            b"POST /v1/segment?output=mask HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+        )
+        for start in range(0, len(body), 20_000):
+            connection.sendall(body[start : start + 20_000])
+            time.sleep(0.1)  # how a slow client behaves
+        assert answers(connection, 1)[0][:2] == (200, "a")
+
+
+def test_who_goes_on_sending_after_a_refusal_is_cut_off(serve: Serve):
+    server = serve(CLIENT_SECONDS="1", MAX_IMAGE_BYTES="2000").wait_ready()
+    began = time.monotonic()
+    with connected(server) as connection:
+        connection.sendall(
+            b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\nContent-Length: 90000000\r\n\r\n"
+        )
+        assert answers(connection, 1)[0][0] == 413
+        with pytest.raises(CUT_OFF):  # noqa: PT012 - the end may come at any of them
+            while time.monotonic() < began + DEADLINE:
+                connection.sendall(b"x" * 100)
+                time.sleep(0.05)  # how a slow client behaves
+    assert time.monotonic() < began + DEADLINE / 2
+
+
+def test_what_is_no_http_is_refused(server: ServerProcess):
+    with connected(server) as connection:
+        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400")
+        assert closed(connection)
+
+
+def test_a_request_has_the_time_that_its_client_gives_it(server: ServerProcess):
+    big = encoded(cracked(3000, 4000)[0])
+    late = server.segment(big, "?output=mask", **{"X-Request-Timeout": "0.01"})
+    assert (late.status, late.json["title"]) in {(503, "Timed out"), (408, "Request timeout")}
+    assert server.segment(encoded(cracked()[0]), **{"X-Request-Timeout": "60"}).status == 200
+    for nonsense in ("soon", "-1", "nan", "0"):
+        assert server.segment(big, **{"X-Request-Timeout": nonsense}).status == 400
