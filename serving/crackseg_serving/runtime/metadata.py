@@ -31,6 +31,7 @@ class Metadata:
     std: tuple[float, ...]
     multiple: int
     size: tuple[int, int] | None  # height, width that a whole picture is scaled to; None: tiles
+    output: str  # the name of the output that is the mask; empty: the only one, or the one called mask
     activation: Activation | None
     classes: tuple[str, ...]
     threshold_percent: int
@@ -51,6 +52,7 @@ def parse_metadata(properties: Mapping[str, str]) -> Metadata:
         std=_figures(value, "input.std", 1.0, positive=True),
         multiple=_whole(value, "input.multiple", 1, 1, 1024),
         size=_sides(value, "input.size"),
+        output=value.get("output.name", ""),
         activation=cast("Activation | None", _choice(value, "output.activation", ("sigmoid", "none", "softmax"))),
         classes=tuple(name.strip() for name in value.get("classes", "").split(",") if name.strip()),
         threshold_percent=_whole(value, "threshold_percent", 50, 1, 99),

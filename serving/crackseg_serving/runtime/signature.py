@@ -73,7 +73,7 @@ def read_signature(
     """The signature that a graph declares."""
     metadata = parse_metadata(properties)
     image = _image_input(inputs)
-    mask = _mask_output(outputs)
+    mask = _mask_output(outputs, metadata.output)
     layout = metadata.layout or _layout(image)
     channels = _channels(image, layout, metadata.channels)
     height, width = image.shape[2:4] if layout == "NCHW" else image.shape[1:3]
@@ -145,11 +145,15 @@ def _image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     return image
 
 
-def _mask_output(outputs: Sequence[TensorSpec]) -> TensorSpec:
+def _mask_output(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
     wanted = "one mask output [N, 1, H, W], [N, H, W] or [N, classes, H, W] of type " + ", ".join(_OUTPUT_TYPES)
-    named = [output for output in outputs if output.name == "mask"] or list(outputs)
+    found = ", ".join(map(str, outputs)) or "none"
+    named = [output for output in outputs if output.name == (name or "mask")]
+    if name and not named:
+        raise _mismatch(f"an output called {name!r}, as crackseg.output.name says", found)
+    named = named or list(outputs)
     if len(named) != 1:
-        raise _mismatch(wanted + " (with several outputs, name it 'mask')", ", ".join(map(str, outputs)) or "none")
+        raise _mismatch(wanted + " (with several outputs, name it 'mask' or in crackseg.output.name)", found)
     mask = named[0]
     # An exporter may leave the rank out: the shape is then empty, and the warm-up decides.
     if mask.datatype not in _OUTPUT_TYPES or len(mask.shape) not in {0, 3, 4}:
