@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import time
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from tests.serving.pictures import cracked, encoded, mask_of, overlap
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.imaging import decode
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.segmentation import Output, segment
 from crackseg_serving.settings import SettingsError, from_environment
@@ -59,6 +61,20 @@ def test_the_mask_is_that_of_the_scaled_picture_enlarged(scaling: Engine, height
     expected = cv2.resize((small < 0.4).astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     assert (found == expected).mean() > 0.998
     assert overlap(found, course) > 0.4 or height > 1000  # a line of 7 pixels is one pixel there
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_of_twice_the_size_gives_the_mask_that_its_pixels_give(scaling: Engine, orientation: int):
+    sides = (256, 256)
+    picture, _ = cracked(*sides)
+    noise = np.random.default_rng(3).integers(-25, 26, picture.shape)
+    jpeg = encoded(np.clip(picture + noise, 0, 255).astype(np.uint8), ".jpg")
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHH", 8, 1, 274, 3, 1, orientation, 0) + b"\0\0\0\0"
+    jpeg = jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + jpeg[2:]
+    png = encoded(decode(jpeg).pixels[..., ::-1])
+    assert decode(jpeg, halved=True).pixels.shape == (128, 128, 3)
+    assert (mask_of(ask(scaling, jpeg)) == mask_of(ask(scaling, png))).mean() > 0.995
+    assert len(ask(scaling, jpeg, Output.OVERLAY)) > 1000
 
 
 def test_one_run_for_a_picture_of_any_size(scaling: Engine):

@@ -26,6 +26,11 @@ class ImageFacts:
     height: int
     orientation: int = 1  # EXIF's 1..8
 
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width as a person sees the picture."""
+        return (self.height, self.width) if self.orientation < 5 else (self.width, self.height)
+
 
 #: No encoder makes more segments or chunks; walking them takes a tenth of a second.
 _MAXIMUM_PARTS: Final = 200_000
@@ -82,22 +87,24 @@ def _too_many_parts(kind: str) -> TruncatedImage:
     return TruncatedImage(f"The {kind} file has too many parts; it is damaged.")
 
 
-#: In the compressed part of a JPEG, 0xff before 0x00 or a restart marker belongs to the data.
+#: Before the compressed part of a JPEG: what begins a segment. In that part no end marker can stand but the end's.
 _JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
+_JPEG_ENDS: Final = b"\xff\xd9"
 
 
 def _read_jpeg(data: bytes) -> ImageFacts:
-    """Walk all segments and scans to the end marker (thumbnails inside segments are stepped over)."""
-    at, width, height, orientation, scans = 2, 0, 0, 1, 0
+    """Walk the segments to the first scan (thumbnails inside them are stepped over); from there the end marker is looked for.
+
+    It is looked for backwards: the pixels, nearly all of the file, are not walked.
+    """
+    at, width, height, orientation = 2, 0, 0, 1
     for _ in range(_MAXIMUM_PARTS):
         found = _JPEG_MARKER.search(data, at)
         if found is None:
             raise _ends_early("JPEG")
         marker, at = found[1][0], found.end()
-        if marker == _JPEG_END and scans:
-            return ImageFacts("JPEG", width, height, orientation)
         if marker in (0x01, 0xD8, _JPEG_END):
             continue  # markers without a length
         length = struct.unpack_from(">H", data, at)[0]
@@ -105,9 +112,11 @@ def _read_jpeg(data: bytes) -> ImageFacts:
             height, width = struct.unpack_from(">HH", data, at + 3)
         elif marker == _JPEG_EXIF and data[at + 2 : at + 8] == b"Exif\0\0":
             orientation = read_orientation(data[at + 8 : at + length])
-        elif marker == _JPEG_START_OF_SCAN:
-            scans += 1
         at += max(length, 2)
+        if marker == _JPEG_START_OF_SCAN:
+            if data.rfind(_JPEG_ENDS, at) < 0:
+                raise _ends_early("JPEG")
+            return ImageFacts("JPEG", width, height, orientation)
     raise _too_many_parts("JPEG")
 
 
