@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.bench.serving.measure import SUBJECTS, Bench, Figures
+from tests.bench.serving.measure import Bench, Figures
 from tests.bench.serving.programs import ROOT, Served, environment
 
 pytestmark = [pytest.mark.bench, pytest.mark.serving]
@@ -24,7 +24,7 @@ Running = tuple[Bench, Served]
 
 
 def started(model: str, folder: Path) -> Iterator[Running]:
-    bench = Bench(SUBJECTS[model], folder, SECONDS)
+    bench = Bench(model, folder, SECONDS)
     served, _ = bench.start()
     try:
         yield bench, served

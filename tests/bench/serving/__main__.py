@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from tests.bench.serving.measure import CLIENTS, SUBJECTS, machine, measure, soak
+from tests.bench.serving.measure import CLIENTS, MODELS, machine, measure, soak
 from tests.bench.serving.report import markdown, plot
 
 _KINDS = ("mask", "json", "v2-json", "v2-binary", "grpc")
@@ -23,7 +23,7 @@ def _names(text: str) -> list[str]:
 def main() -> None:
     """Measure what is asked for; write serving.json, serving.md and serving.svg."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--models", type=_names, default=list(SUBJECTS))
+    parser.add_argument("--models", type=_names, default=list(MODELS))
     parser.add_argument("--kinds", type=_names, default=list(_KINDS))
     parser.add_argument("--clients", type=_names, default=[str(count) for count in CLIENTS])
     parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
@@ -40,7 +40,7 @@ def main() -> None:
     clients = [int(count) for count in options.clients]
     found["models"] = []
     for name in options.models:
-        found["models"].append(measure(SUBJECTS[name], options.seconds, clients, options.kinds))
+        found["models"].append(measure(name, options.seconds, clients, options.kinds))
         (options.out / "serving.json").write_text(json.dumps(found, indent=1))
     text = markdown(found)
     (options.out / "serving.md").write_text(text)

@@ -24,6 +24,7 @@ import orjson
 from numpy.typing import NDArray
 
 from crackseg_serving import imaging
+from crackseg_serving.imaging.threshold import SPECK_PIXELS
 
 Floats = NDArray[np.float32]
 
@@ -38,11 +39,17 @@ class Handler:
         self.input_name = self._session.get_inputs()[0].name
         said = self._session.get_modelmeta().custom_metadata_map
         mean, std = (said.get(f"crackseg.input.{key}", default) for key, default in (("mean", "0"), ("std", "1")))
+        self._side = int(said.get("crackseg.input.size", "0"))  # 0: the picture as it is
         self._mean, self._std = (np.array(figures.split(","), np.float32) for figures in (mean, std))
 
-    def input(self, photograph: bytes) -> Floats:
+    def decoded(self, photograph: bytes) -> NDArray[np.uint8]:
+        """[H, W, 3], BGR."""
+        return cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR)
+
+    def input(self, pixels: NDArray[np.uint8]) -> Floats:
         """[1, 3, H, W]."""
-        pixels = cv2.imdecode(np.frombuffer(photograph, np.uint8), cv2.IMREAD_COLOR)
+        if self._side:
+            pixels = cv2.resize(pixels, (self._side, self._side))
         x = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.float32) / 255
         if self._mean.any() or (self._std != 1).any():
             x = (x - self._mean) / self._std
@@ -52,25 +59,31 @@ class Handler:
         """[1, 1, H, W], probabilities."""
         return self._session.run(None, {self.input_name: x})[0]
 
-    def found(self, photograph: bytes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The mask that the server promises (no specks), and the probabilities, 0..255."""
-        probabilities = cv2.convertScaleAbs(self.tensor(self.input(photograph))[0, 0], alpha=255)
-        return imaging.threshold(probabilities, 50), probabilities
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """[H, W] as the model sees it, 0..255."""
+        return cv2.convertScaleAbs(self.tensor(self.input(pixels))[0, 0], alpha=255)
 
     def mask(self, photograph: bytes) -> bytes:
         """PNG."""
-        return cv2.imencode(".png", self.found(photograph)[0])[1].tobytes()
+        pixels = self.decoded(photograph)
+        probabilities, (height, width) = self.probabilities(pixels), pixels.shape[:2]
+        speck = round(SPECK_PIXELS * len(probabilities) / height)
+        mask = imaging.threshold(probabilities, 50, speck)
+        return cv2.imencode(".png", cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST))[1].tobytes()
 
     def json(self, photograph: bytes) -> bytes:
         """Measurements."""
-        measured = imaging.measure(*self.found(photograph), threshold_percent=50, millimetres_per_pixel=None)
+        pixels = self.decoded(photograph)
+        probabilities = cv2.resize(self.probabilities(pixels), pixels.shape[1::-1])
+        mask = imaging.threshold(probabilities, 50)
+        measured = imaging.measure(mask, probabilities, threshold_percent=50, millimetres_per_pixel=None)
         return orjson.dumps(measured.to_dict())
 
 
 def work(handler: Handler, kind: str, photograph: bytes) -> Callable[[], object]:
     """One request's work as a call."""
     if kind == "tensor":
-        x = handler.input(photograph)
+        x = handler.input(handler.decoded(photograph))
         return lambda: handler.tensor(x)
     return lambda: getattr(handler, kind)(photograph)
 

@@ -36,7 +36,8 @@ async def _run(options: argparse.Namespace, host: str, port: int) -> Tally:
             try:
                 await calls[number % len(calls)](body, timeout=PATIENCE)
             except grpc.aio.AioRpcError as error:
-                tally.failed(f"{error.code()}: {error.details()}"[:300])
+                busy = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+                tally.failed(f"{error.code()}: {error.details()}"[:300], refused=busy)
                 await asyncio.sleep(0.005)
             else:
                 tally.done(since, now := time.perf_counter(), by=now)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 _PHOTOGRAPH = Path(__file__).parents[3] / "deploy/samples/photographs/branching.jpg"
+SIDE = 512  # of the photograph, in pixels; no model here cuts it into tiles
 GRPC_METHOD = "/inference.GRPCInferenceService/ModelInfer"
 
 
@@ -37,12 +38,12 @@ class Kind:
         return self.path == GRPC_METHOD
 
 
-def photograph(side: int) -> bytes:
+def photograph() -> bytes:
     """A square JPEG, the middle of one of the project's samples."""
     picture = cv2.imread(str(_PHOTOGRAPH), cv2.IMREAD_COLOR)
     assert picture is not None
-    top, left = ((length - side) // 2 for length in picture.shape[:2])
-    done, data = cv2.imencode(".jpg", picture[top : top + side, left : left + side], [cv2.IMWRITE_JPEG_QUALITY, 90])
+    top, left = ((length - SIDE) // 2 for length in picture.shape[:2])
+    done, data = cv2.imencode(".jpg", picture[top : top + SIDE, left : left + SIDE], [cv2.IMWRITE_JPEG_QUALITY, 90])
     assert done
     return data.tobytes()
 

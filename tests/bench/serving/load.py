@@ -41,6 +41,7 @@ class Tally:
     most: int = 0  # 0: bounded by time alone
     sent: int = 0
     answered: int = 0  # in all, the warm-up included
+    refused: int = 0  # told to come later: the server's admission at work
     errors: int = 0
     dropped: int = 0
     last_error: str = ""
@@ -57,10 +58,13 @@ class Tally:
         if self.begin <= by < self.end:
             self.latencies.append(now - since)
 
-    def failed(self, why: str) -> None:
+    def failed(self, why: str, *, refused: bool = False) -> None:
         """No answer, or not 200."""
-        self.errors += 1
-        self.last_error = why
+        if refused:
+            self.refused += 1
+        else:
+            self.errors += 1
+            self.last_error = why
 
 
 class Connection(asyncio.Protocol):
@@ -114,7 +118,7 @@ class Connection(asyncio.Protocol):
             now = time.perf_counter()
             self._tally.done(self._since, now, by=now if self._closed else self._since)
         else:
-            self._tally.failed(self._head[:300].decode("latin-1"))
+            self._tally.failed(self._head[:300].decode("latin-1"), refused=self._status == b"429")
         if not self._closed:
             self._free.append(self)
         elif self._status == b"200":
@@ -185,6 +189,7 @@ def summary(tally: Tally, seconds: float) -> dict[str, object]:
         "p99": at(0.99),
         "longest": at(1.0),
         "answered": tally.answered,
+        "refused": tally.refused,
         "errors": tally.errors,
         "dropped": tally.dropped,
         "lastError": tally.last_error,

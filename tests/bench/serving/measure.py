@@ -7,13 +7,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tests.bench.serving.bare import Handler
-from tests.bench.serving.kinds import Kind, kinds, photograph
+from tests.bench.serving.kinds import SIDE, Kind, kinds, photograph
 from tests.bench.serving.models import write_models
 from tests.bench.serving.programs import ROOT, Served, python, use_of
 
@@ -26,37 +25,26 @@ _BARE_SECONDS = 1.5  # at most; no longer than the loads themselves
 _SOAK_PARTS = 20
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A model, and the side of the square photograph and of the tensor that it is given: one tile, one run."""
-
-    name: str
-    side: int
-
-    def path(self, folder: Path) -> Path:
-        """Where its file is."""
-        return (
-            ROOT / "deploy/samples/pavement-2.0.0.onnx"
-            if self.name == "pavement-2.0.0"
-            else folder / f"{self.name}.onnx"
-        )
+MODELS = ("near-free", "unet", "pavement-2.0.0")
 
 
-SUBJECTS = {one.name: one for one in (Subject("near-free", 256), Subject("unet", 256), Subject("pavement-2.0.0", 512))}
+def _path(model: str, folder: Path) -> Path:
+    samples = ROOT / "deploy/samples"
+    return (samples if model.startswith("pavement") else folder) / f"{model}.onnx"
 
 
 class Bench:
     """One model: its requests, its bare loop, its server."""
 
-    def __init__(self, subject: Subject, folder: Path, seconds: float) -> None:
+    def __init__(self, model: str, folder: Path, seconds: float) -> None:
         self._folder, self._seconds = folder, seconds
         if not (folder / "unet.onnx").exists():
             write_models(folder)
-        self.subject, self._model = subject, subject.path(folder)
-        self._jpeg = folder / f"{subject.side}.jpg"
-        self._jpeg.write_bytes(photograph(subject.side))
+        self.name, self._model = model, _path(model, folder)
+        self._jpeg = folder / "photograph.jpg"
+        self._jpeg.write_bytes(photograph())
         handler = Handler(str(self._model), 1)
-        x = handler.input(self._jpeg.read_bytes())
+        x = handler.input(handler.decoded(self._jpeg.read_bytes()))
         name = handler.input_name
         self.kinds = {kind.name: kind for kind in kinds(self._model.stem, name, self._jpeg.read_bytes(), x)}
         self._cores = len(os.sched_getaffinity(0))
@@ -64,7 +52,7 @@ class Bench:
 
     def serve(self) -> Served:
         """The server with this model."""
-        return Served(self._model, self.subject.side, self._folder / "server.log")
+        return Served(self._model, SIDE, self._folder / "server.log")
 
     def bare(self, kind: Kind, seconds: float | None = None, *, lone: bool = False) -> Figures:
         """The bare loop: one thread for each core, or one loop with all of them."""
@@ -80,7 +68,7 @@ class Bench:
         if kind.bare not in self._right:
             self.bare(kind, 0)
         if not kind.right(served.ask(kind), self._right[kind.bare]):
-            raise ValueError(f"{self.subject.name}, {kind.name}: the server's answer is not the bare loop's")
+            raise ValueError(f"{self.name}, {kind.name}: the server's answer is not the bare loop's")
 
     def start(self) -> tuple[Served, Figures]:
         """A server that has answered, how long that took beside the bare loop's first answer, and what it takes at rest."""
@@ -108,7 +96,7 @@ class Bench:
 
     def load(self, served: Served, kind: Kind, *options: object, wait: float = 120.0) -> Figures:
         """One load of this kind."""
-        body = self._folder / f"{self.subject.name}.{kind.name}.body"
+        body = self._folder / f"{self.name}.{kind.name}.body"
         body.write_bytes(kind.body)
         return served.load(kind, body, "--seconds", self._seconds, *options, wait=wait)
 
@@ -141,13 +129,13 @@ class Bench:
         return rows
 
 
-def measure(subject: Subject, seconds: float, clients: Sequence[int], wanted: Sequence[str]) -> Figures:
+def measure(model: str, seconds: float, clients: Sequence[int], wanted: Sequence[str]) -> Figures:
     """Everything for one model."""
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(subject, Path(folder), seconds)
+        bench = Bench(model, Path(folder), seconds)
         served, start = bench.start()
         try:
-            found: Figures = {"model": subject.name, "side": subject.side, "start": start, "kinds": {}, "missing": []}
+            found: Figures = {"model": model, "start": start, "kinds": {}, "missing": []}
             for kind in bench.kinds.values():
                 if kind.name not in wanted:
                     continue
@@ -158,7 +146,7 @@ def measure(subject: Subject, seconds: float, clients: Sequence[int], wanted: Se
                 rows = bench.closed(served, kind, clients)
                 lone = bench.bare(kind, lone=True)["p50"]
                 found["kinds"][kind.name] = {"closed": rows, "bareLoneP50": lone}
-                print(f"{subject.name} {kind.name}: ratio {[round(row['ratio'], 2) for row in rows]}", flush=True)
+                print(f"{model} {kind.name}: ratio {[round(row['ratio'], 2) for row in rows]}", flush=True)
             if "mask" in found["kinds"]:
                 found["open"] = bench.open(served, bench.kinds["mask"])
         finally:
@@ -170,7 +158,7 @@ def soak(requests: int) -> Figures:
     """So many masks from the near-free model, and the memory after every part of them."""
     part = max(1, requests // _SOAK_PARTS)
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(SUBJECTS["near-free"], Path(folder), 600.0)
+        bench = Bench("near-free", Path(folder), 600.0)
         served, start = bench.start()
         answered, errors, memory = 0, 0, []
         try:

@@ -1,7 +1,8 @@
 """The benchmark's own models, made node by node: no framework, weights from a fixed seed.
 
 `unet` is a U-Net of four levels (16 to 256 channels, 1.9 million parameters) and costs what such a model costs; `near-free` is
-one convolution of one pixel, so that what a request costs is the server. Both call dark pixels crack: masks can be compared.
+one convolution of one pixel, so that what a request costs is the server. Both take the whole picture at 256 x 256 pixels, and
+call dark pixels crack: masks can be compared.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+SIDE = 256  #: the whole picture is scaled to this, in pixels
 _LEVELS, _BASE = 4, 16
 _STEEPNESS, _LEVEL = 40.0, 0.151  # probability = sigmoid(steepness * (level - brightness))
 
@@ -46,7 +48,7 @@ class _Graph:
     def block(self, x: str, channels: int, made: int) -> str:
         return self.convolved(self.convolved(x, channels, made), made, made)
 
-    def model(self, name: str, multiple: int) -> onnx.ModelProto:
+    def model(self, name: str) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             name,
@@ -55,7 +57,7 @@ class _Graph:
             self.weights,
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        said = {"name": name, "version": "1", "input.multiple": str(multiple), "output.activation": "sigmoid"}
+        said = {"name": name, "version": "1", "input.size": str(SIDE), "output.activation": "sigmoid"}
         helper.set_model_props(model, {f"crackseg.{key}": value for key, value in said.items()})
         onnx.checker.check_model(model)
         return model
@@ -81,7 +83,7 @@ def unet() -> onnx.ModelProto:
     darkness = graph.node("Sub", graph.weight(np.array([_LEVEL], np.float32)), brightness)
     logits = graph.node("Add", texture, graph.node("Mul", darkness, graph.weight(np.array([_STEEPNESS], np.float32))))
     graph.node("Sigmoid", logits, output="mask")
-    return graph.model("unet", 1 << _LEVELS)
+    return graph.model("unet")
 
 
 def near_free() -> onnx.ModelProto:
@@ -90,7 +92,7 @@ def near_free() -> onnx.ModelProto:
     weights = graph.weight(np.full((1, 3, 1, 1), -_STEEPNESS / 3, np.float32))
     bias = graph.weight(np.array([_STEEPNESS * _LEVEL], np.float32))
     graph.node("Sigmoid", graph.node("Conv", "input", weights, bias), output="mask")
-    return graph.model("near-free", 1)
+    return graph.model("near-free")
 
 
 def write_models(folder: Path) -> None:

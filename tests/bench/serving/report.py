@@ -20,7 +20,7 @@ def markdown(found: Figures) -> str:
     where = f"{at['date']}, {at['cores']} x {at['processor']}, ONNX Runtime {at['onnxruntime']}"
     parts = [f"# The server beside the bare loop\n\n{where}, load average {at['load']} at the start. {_EXPLAINED}\n"]
     for one in found["models"]:
-        parts += [f"## {one['model']}, {one['side']} x {one['side']}\n", _start(one), _closed(one), _open(one)]
+        parts += [f"## {one['model']}\n", _start(one), _closed(one), _open(one)]
         if one["missing"]:
             parts.append(
                 f"Not measured, for the server or the client does not speak it: {', '.join(one['missing'])}.\n"
@@ -59,7 +59,14 @@ def _closed(one: Figures) -> str:
     rows = [
         (
             *(name, row["clients"], row["rate"], row["ratio"], row["p50"], row["p99"], row["cpu"], row["bareCPU"]),
-            *(row["cpu"] / row["bareCPU"], row["clientCPU"], row["pss"], row["errors"], round(row["load"], 1)),
+            *(
+                row["cpu"] / row["bareCPU"],
+                row["clientCPU"],
+                row["pss"],
+                row["refused"],
+                row["errors"],
+                round(row["load"], 1),
+            ),
         )
         for name, kind in one["kinds"].items()
         for row in kind["closed"]
@@ -76,6 +83,7 @@ def _closed(one: Figures) -> str:
         "CPU ratio",
         "client CPU",
         "PSS",
+        "refused",
         "errors",
         "load",
     )
