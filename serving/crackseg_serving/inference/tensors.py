@@ -74,16 +74,21 @@ class Expected:
             )
         if (numbers.dtype.kind == "b") != (dtype.kind == "b"):
             raise wrong(f"`data` of {spec.name!r} must be {'true and false' if dtype.kind == 'b' else 'numbers'}")
-        if dtype.kind in "iu":
+        if dtype.kind in "iu" and not _whole_within(numbers, np.iinfo(dtype)):
             limits = np.iinfo(dtype)
-            whole = numbers.dtype.kind in "iu" or bool((np.rint(numbers) == numbers).all())
-            if not (whole and ((numbers >= limits.min) & (numbers <= limits.max)).all()):
-                raise wrong(f"`data` of {spec.name!r} must be whole numbers from {limits.min} to {limits.max}")
+            raise wrong(f"`data` of {spec.name!r} must be whole numbers from {limits.min} to {limits.max}")
         with np.errstate(over="ignore"):
             array = numbers.astype(dtype, copy=False)
         if dtype.kind == "f" and not np.isfinite(array).all():
             raise wrong(f"`data` of {spec.name!r} must be finite numbers that {spec.datatype} can hold")
         return array.reshape(self.shape)
+
+
+def _whole_within(numbers: Array, limits: Any) -> bool:
+    if numbers.dtype.kind in "iu":
+        return bool(((numbers >= limits.min) & (numbers <= limits.max)).all())
+    # The number after the greatest is a power of two, which a float holds exactly; the greatest may not be.
+    return bool(((np.rint(numbers) == numbers) & (numbers >= limits.min) & (numbers < float(limits.max + 1))).all())
 
 
 def expect(
