@@ -106,11 +106,6 @@ class Metrics:
         """What is served."""
         self._model.labels(name, version, digest, provider).set(1)
 
-    def watch_card(self, used: Callable[[], float]) -> None:
-        """Where the memory that is used on the card is asked for."""
-        gauge = self._gauge("crackseg_device_memory_bytes", "Memory of the card that is used, by whomever.")
-        gauge.set_function(used)
-
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""
         encode, content_type = choose_encoder(accept)

@@ -23,6 +23,7 @@ _LOG = logging.getLogger("crackseg.runtime")
 VERSION: Final[str] = onnxruntime.__version__
 
 _CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_SPIN_MICROSECONDS: Final = "200"  # from one operator to the next; longer only where others need the core
 #: What to try, best first; the first of each is the one that was asked for.
 _PROVIDERS: Final = {
     "CPU": (_CPU,),
@@ -124,9 +125,12 @@ def _open(path: Path, providers: tuple[str, ...], threads: int) -> Any:
     # Threads that wait must not burn the processor that decodes the next image. A run on all cores is alone: its threads
     # may spin from one operator to the next, and stop when it ends.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", _SPIN_MICROSECONDS)
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
+    # A pattern wants one block for all tensors of a run, beside those that the arena has already.
+    options.enable_mem_pattern = providers != (_CPU,)
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
