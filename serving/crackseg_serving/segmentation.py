@@ -1,6 +1,7 @@
 """From the bytes of a photograph to the bytes of an answer: decode, tiles, runs, stitch, then mask, overlay or figures.
 
-One function, called in a worker thread by the skins. Joins the imaging room with the engine; may not know HTTP.
+One function, called in a worker thread by the skins. Joins the imaging room with the engine; may not know HTTP. What an answer
+is like stands in `answers`.
 """
 
 from __future__ import annotations
@@ -9,15 +10,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import Final
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from crackseg_serving import imaging
 from crackseg_serving.admission import Ticket
+from crackseg_serving.answers import Found, Output, answer
 from crackseg_serving.batching import Array
 from crackseg_serving.engine import Engine, Model
 from crackseg_serving.failures import Cause, Refused
@@ -30,16 +30,18 @@ _BYTES_A_MEASURED_PIXEL: Final = 8
 _BYTES_A_CRACK_PIXEL: Final = 270
 
 
-class Output(StrEnum):
-    """What a person wants to have from a photograph."""
-
-    MASK = "mask"  # PNG, one bit a pixel
-    OVERLAY = "overlay"  # PNG, the photograph with its cracks drawn in
-    MEASUREMENTS = "json"  # polygons and measurements
+__all__ = ["Output", "segment"]
 
 
-def segment(engine: Engine, data: bytes, output: Output, millimetres_per_pixel: float | None, ticket: Ticket) -> bytes:
-    """The answer for the encoded photograph `data`. Raises Refused."""
+def segment(
+    engine: Engine,
+    data: bytes,
+    output: Output,
+    millimetres_per_pixel: float | None,
+    ticket: Ticket,
+    placement: imaging.Placement | None = None,
+) -> bytes:
+    """The answer for the encoded photograph `data`; `placement` is what its sender says of where it lies. Raises Refused."""
     model, metrics = engine.model, engine.metrics
     limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
     with _refusing():
@@ -52,24 +54,21 @@ def segment(engine: Engine, data: bytes, output: Output, millimetres_per_pixel: 
     size = facts.width * facts.height * _BYTES_A_PIXEL
     with engine.admission.image(size, ticket):
         with metrics.stage("decode"), _refusing():
-            halved = model.whole and output is not Output.OVERLAY and _is_twice(facts, model.tile)
+            halved = model.whole and not output.drawn and _is_twice(facts, model.tile)
             image = imaging.decode(data, limits, facts=facts, halved=halved)
         with metrics.stage("inference"):
             probabilities = _probabilities(engine, model, image.pixels, ticket)
         with metrics.stage("encode"):
             shape = facts.upright
-            if model.whole and output is Output.MEASUREMENTS:
+            if model.whole and output.measured:
                 probabilities = imaging.scale_map(probabilities, shape)
             mask = _mask(probabilities, model, shape)
-            match output:
-                case Output.MASK:
-                    return imaging.mask_png(mask)
-                case Output.OVERLAY:
-                    return imaging.overlay_png(image.pixels, mask)
-                case Output.MEASUREMENTS:
-                    cracked = int(np.count_nonzero(mask)) * _BYTES_A_CRACK_PIXEL
-                    with engine.admission.more(mask.size * _BYTES_A_MEASURED_PIXEL + cracked, held=size):
-                        return _measurements(model, image, mask, probabilities, millimetres_per_pixel)
+            found = Found(data, facts, image.pixels, probabilities, mask, millimetres_per_pixel, placement)
+            if not output.measured:
+                return answer(model, found, output)
+            cracked = int(np.count_nonzero(mask)) * _BYTES_A_CRACK_PIXEL
+            with engine.admission.more(mask.size * _BYTES_A_MEASURED_PIXEL + cracked, held=size):
+                return answer(model, found, output)
 
 
 def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], ticket: Ticket) -> NDArray[np.uint8]:
@@ -124,29 +123,6 @@ def _mask(probabilities: NDArray[np.uint8], model: Model, shape: tuple[int, int]
 def _maps(output: Array) -> Array:
     """An output [N, H, W] has one channel."""
     return output[:, None] if output.ndim == 3 else output
-
-
-def _measurements(
-    model: Model,
-    image: imaging.DecodedImage,
-    mask: NDArray[np.uint8],
-    probabilities: NDArray[np.uint8],
-    millimetres_per_pixel: float | None,
-) -> bytes:
-    """The JSON answer."""
-    percent = model.threshold_percent
-    measured = imaging.measure(
-        mask, probabilities, threshold_percent=percent, millimetres_per_pixel=millimetres_per_pixel
-    )
-    height, width = mask.shape
-    return orjson.dumps(
-        {
-            "model": {"name": model.name, "version": model.version, "digest": model.digest},
-            "image": {"width": width, "height": height, "format": image.facts.format},
-            "thresholdPercent": percent,
-            "measurements": measured.to_dict(),
-        }
-    )
 
 
 @contextmanager

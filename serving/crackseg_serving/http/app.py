@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import time
+from contextlib import aclosing
 from typing import Final
 
 from crackseg_serving import contract
@@ -86,7 +87,8 @@ class App:
         return await handler(self._engine, request)
 
     async def _send(self, request: Request, response: Response, send: Send) -> None:
-        described = {"content-type": response.content_type, "content-length": str(len(response.body))}
+        length = {"content-length": str(len(response.body))} if response.stream is None else {}
+        described = {"content-type": response.content_type, **length}
         headers = {
             **(described if response.status != 204 else {}),
             _REQUEST_ID: request.id,
@@ -97,6 +99,10 @@ class App:
             headers["connection"] = "close"
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        if response.stream is not None:
+            async with aclosing(response.stream) as parts:
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
         body = b"" if request.method == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})
 

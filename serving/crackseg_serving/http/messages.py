@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
@@ -29,12 +29,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """One whole answer."""
+    """One answer."""
 
     body: bytes
     content_type: str = "application/json"
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    stream: AsyncGenerator[bytes, None] | None = None  # instead of the body, part by part; closed in any case
 
     @classmethod
     def json(cls, content: object, status: int = 200) -> Response:

@@ -94,21 +94,26 @@ _WORK: Final = [400, 404, 408, 413, 415, 429, 500, 503]
 
 def _segment() -> Json:
     image: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
-    form = {"type": "object", "properties": {"image": image}, "required": ["image"]}
+    parts = {"image": image, "images": _list(image), "worldfile": _TEXT}
+    form = {"type": "object", "properties": parts, "anyOf": [{"required": ["image"]}, {"required": ["images"]}]}
+    encoded = {"type": "string", "contentEncoding": "base64"}
     kinds = ("image/jpeg", "image/png", "image/tiff", "image/webp", "image/bmp", "application/octet-stream")
     parameters = [
         _query("output", {"enum": [str(output) for output in Output]}),
         _query("millimetresPerPixel", {"type": "number", "exclusiveMinimum": 0}),
+        _query("worldFile", _TEXT),
         _timeout(),
     ]
     operation = _get("The cracks of a photograph", {"type": "object"}, sorted([*_WORK, 406, 422]), parameters)
-    operation["responses"]["200"]["content"]["image/png"] = {}
-    content = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
+    for kind in ("image/png", "image/jpeg", "application/geo+json", "text/csv", "application/x-ndjson"):
+        operation["responses"]["200"]["content"][kind] = {}
+    content: Json = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
+    content |= _content(_object("image", image=encoded))
     return {**operation, "requestBody": {"required": True, "content": content}}
 
 
 def _metrics() -> Json:
-    texts = {"text/plain": {}, "application/openmetrics-text": {}}
+    texts: Json = {"text/plain": {}, "application/openmetrics-text": {}}
     return {
         "summary": "Figures for Prometheus",
         "responses": {"200": {"description": "Prometheus' text", "content": texts}},

@@ -1,31 +1,92 @@
-"""`POST /v1/segment`: a photograph in, a mask, an overlay or measurements out."""
+"""`POST /v1/segment`: a photograph in; a mask, an overlay, measurements or one of their other forms out."""
 
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from typing import Final
 
+from crackseg_serving.admission import Ticket
+from crackseg_serving.answers import Output
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused
-from crackseg_serving.http.body import image_limit, image_of, receive_body
+from crackseg_serving.http.body import receive_body
+from crackseg_serving.http.forms import image_limit, images_of
+from crackseg_serving.http.many import as_lines, as_list, each
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem
 from crackseg_serving.http.work import perform, timeout_of
-from crackseg_serving.segmentation import Output, segment
+from crackseg_serving.imaging import Placement, read_world_file
+from crackseg_serving.segmentation import segment
 
-_TYPES: Final = {Output.MASK: "image/png", Output.OVERLAY: "image/png", Output.MEASUREMENTS: "application/json"}
+_TYPES: Final = {
+    Output.MASK: "image/png",
+    Output.OVERLAY: "image/png",
+    Output.OVERLAY_JPEG: "image/jpeg",
+    Output.RLE: "application/json",
+    Output.MEASUREMENTS: "application/json",
+    Output.GEOJSON: "application/geo+json",
+    Output.TABLE: "text/csv; charset=utf-8",
+}
+_LINES: Final = "application/x-ndjson"
+#: What a type in Accept stands for, where `?output=` does not say more.
+_ACCEPTED: Final = {
+    "image/png": Output.MASK,
+    "image/*": Output.MASK,
+    "image/jpeg": Output.OVERLAY_JPEG,
+    "application/geo+json": Output.GEOJSON,
+    "text/csv": Output.TABLE,
+    "application/json": Output.MEASUREMENTS,
+    _LINES: Output.MEASUREMENTS,
+    "application/*": Output.MEASUREMENTS,
+    "*/*": Output.MEASUREMENTS,
+    "": Output.MEASUREMENTS,
+}
 
 
 async def segment_image(engine: Engine, request: Request) -> Response:
-    """Answer one photograph. Raises Refused or Problem."""
+    """Answer one photograph, or several. Raises Refused or Problem."""
     output, scale = _output(request), _scale(request)
     engine.model  # noqa: B018 - refuse before the body where there is no model yet
     content_type = request.headers.get("content-type", "")
     limit = image_limit(content_type, engine.settings.max_bytes)
-    with engine.admission.request(timeout_of(request)) as ticket, engine.admission.body() as grow:
-        data = image_of(await receive_body(engine, request, ticket, grow, limit), content_type)
-        body = await perform(engine, request, ticket, lambda: segment(engine, data, output, scale, ticket))
-    return Response(body, _TYPES[output])
+    with ExitStack() as held:
+        ticket = held.enter_context(engine.admission.request(timeout_of(request)))
+        grow = held.enter_context(engine.admission.body())
+        sent = images_of(await receive_body(engine, request, ticket, grow, limit), content_type)
+        placement = _placement(request, sent.world_file)
+
+        def work(data: bytes, of: Ticket) -> bytes:
+            return segment(engine, data, output, scale, of, placement)
+
+        if not sent.many and not _wants_lines(request):
+            ((_, data),) = sent.images
+            return Response(await perform(engine, request, ticket, lambda: work(data, ticket)), _TYPES[output])
+        if not output.in_json:
+            raise Refused(
+                Cause.BAD_REQUEST,
+                f"several images are answered in JSON, and {output.value} is none: ask for output=json, rle or geojson, or "
+                "send one image",
+            )
+        entries = each(engine, request, ticket, sent.images, work)
+        if not _wants_lines(request):
+            return Response(await as_list(entries))
+        lines = as_lines(entries, held.pop_all())
+        await anext(lines)  # from here on its end lets go of what is held, whoever ends it
+        return Response(b"", _LINES, stream=lines)
+
+
+def _wants_lines(request: Request) -> bool:
+    return _LINES in request.headers.get("accept", "").lower()
+
+
+def _placement(request: Request, file: str | None) -> Placement | None:
+    """Where the picture lies, by `?worldFile=` or the form's part `worldfile`."""
+    text = request.query.get("worldFile", file)
+    try:
+        return None if text is None else read_world_file(text)
+    except ValueError as error:
+        raise Refused(Cause.BAD_REQUEST, str(error)) from None
 
 
 def _output(request: Request) -> Output:
@@ -37,14 +98,13 @@ def _output(request: Request) -> Output:
         return Output(wanted)
     accept = request.headers.get("accept", "*/*")
     for kind in (part.partition(";")[0].strip().lower() for part in accept.split(",")):
-        if kind in {"image/png", "image/*"}:
-            return Output.MASK
-        if kind in {"application/json", "application/*", "*/*", ""}:
-            return Output.MEASUREMENTS
+        if kind in _ACCEPTED:
+            return _ACCEPTED[kind]
     raise Problem(
         406,
         "Not acceptable",
-        f"there is no {accept}: accept application/json or image/png, or give ?output=mask|overlay|json",
+        f"there is no {accept:.100}: accept {', '.join(kind for kind in _ACCEPTED if kind and '*' not in kind)}, "
+        f"or give ?output={'|'.join(Output)}",
     )
 
 

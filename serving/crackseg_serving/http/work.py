@@ -35,7 +35,7 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
     """The result of `work` in a worker thread. Where the client leaves, the work is called off. Raises Refused."""
     job = engine.start(work, ticket)
     done = asyncio.wrap_future(job)
-    gone = asyncio.ensure_future(_disconnected(request))
+    gone = asyncio.ensure_future(disconnected(request))
     either: set[asyncio.Future[Any]] = {done, gone}
     try:
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -51,6 +51,7 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
         ticket.cancel()  # whoever still works on it, after the server's grace for example, need not go on
 
 
-async def _disconnected(request: Request) -> None:
+async def disconnected(request: Request) -> None:
+    """Wait until the client closes its connection. The body has been received."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

@@ -6,16 +6,22 @@ Used by the engine, the gate and the page. Pure and synchronous: no model runtim
 
 from crackseg_serving.imaging.decode import DecodedImage, DecodeLimits, decode
 from crackseg_serving.imaging.errors import ImageError, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedImage
+from crackseg_serving.imaging.exif import Position, read_position
+from crackseg_serving.imaging.geojson import to_geojson
 from crackseg_serving.imaging.headers import ImageFacts, read_facts
 from crackseg_serving.imaging.measure import measure
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, Severity
-from crackseg_serving.imaging.render import mask_png, overlay, overlay_png, probability_png
+from crackseg_serving.imaging.placement import PIXELS, Placement, from_camera, read_world_file
+from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png, probability_png
+from crackseg_serving.imaging.rle import to_rle
+from crackseg_serving.imaging.table import to_csv
 from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
 from crackseg_serving.imaging.threshold import threshold
 from crackseg_serving.imaging.tiles import Stitcher, Tile, TilePlan, plan_tiles
 from crackseg_serving.imaging.whole import scale_map, scale_picture, scaled_mask, to_map
 
 __all__ = [
+    "PIXELS",
     "BoundingBox",
     "Crack",
     "DecodeLimits",
@@ -26,7 +32,9 @@ __all__ = [
     "Measurements",
     "NotAnImage",
     "OutputFormat",
+    "Placement",
     "Polygon",
+    "Position",
     "Severity",
     "Stitcher",
     "Tile",
@@ -35,18 +43,25 @@ __all__ = [
     "TruncatedImage",
     "UnsupportedImage",
     "decode",
+    "from_camera",
     "mask_png",
     "measure",
     "overlay",
+    "overlay_jpeg",
     "overlay_png",
     "plan_tiles",
     "probability_png",
     "read_facts",
+    "read_position",
+    "read_world_file",
     "scale_map",
     "scale_picture",
     "scaled_mask",
     "threshold",
+    "to_csv",
+    "to_geojson",
     "to_map",
     "to_probabilities",
+    "to_rle",
     "to_tensor",
 ]

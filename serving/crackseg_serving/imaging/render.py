@@ -50,6 +50,11 @@ def overlay_png(image: Image, mask: Image) -> bytes:
     return _png(cv2.cvtColor(overlay(image, mask), cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
+def overlay_jpeg(image: Image, mask: Image) -> bytes:
+    """`overlay` as JPEG: a tenth of the bytes, for screens and reports."""
+    return _encoded(".jpg", cv2.cvtColor(overlay(image, mask), cv2.COLOR_RGB2BGR), cv2.IMWRITE_JPEG_QUALITY, 90)
+
+
 def overlay(image: Image, mask: Image) -> Image:
     """The photograph `[H, W, 3]` (RGB) with the cracks of `mask` `[H, W]` tinted and outlined."""
     picture = image.copy()
@@ -64,6 +69,10 @@ def overlay(image: Image, mask: Image) -> Image:
 
 
 def _png(picture: Image, *options: int) -> bytes:
-    done, encoded = cv2.imencode(".png", picture, options)
+    return _encoded(".png", picture, *options)
+
+
+def _encoded(suffix: str, picture: Image, *options: int) -> bytes:
+    done, encoded = cv2.imencode(suffix, picture, options)
     assert done, "OpenCV encodes every array of 8 bits"
     return encoded.tobytes()

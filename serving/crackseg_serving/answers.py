@@ -1,0 +1,112 @@
+"""The forms that an answer to a photograph can have: pictures, run lengths, tables, maps, measurements.
+
+Called by the segmentation in a worker thread, when the mask is there. Knows imaging and the model's name; may not know HTTP.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from crackseg_serving import imaging
+from crackseg_serving.engine import Model
+
+Image = NDArray[np.uint8]
+
+
+class Output(StrEnum):
+    """What a person wants to have from a photograph."""
+
+    MASK = "mask"  # PNG, one bit a pixel
+    OVERLAY = "overlay"  # PNG, the photograph with its cracks drawn in
+    OVERLAY_JPEG = "overlay-jpeg"  # the same as JPEG
+    RLE = "rle"  # JSON: the mask as COCO's run lengths
+    MEASUREMENTS = "json"  # polygons and measurements
+    GEOJSON = "geojson"  # the same as features for a map
+    TABLE = "csv"  # the same without polygons, one row a crack
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the photograph itself is in the answer."""
+        return self in {Output.OVERLAY, Output.OVERLAY_JPEG}
+
+    @property
+    def measured(self) -> bool:
+        """Whether cracks are measured for it."""
+        return self in {Output.MEASUREMENTS, Output.GEOJSON, Output.TABLE}
+
+    @property
+    def in_json(self) -> bool:
+        """Whether it can be part of a JSON document."""
+        return self in {Output.MEASUREMENTS, Output.GEOJSON, Output.RLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A photograph and what the model found in it."""
+
+    data: bytes  # the file
+    facts: imaging.ImageFacts
+    pixels: Image  # [H, W, 3], RGB; half as large where the answer does not draw them
+    probabilities: Image  # [H, W], 0..255; where nothing is measured as large as the model gave it
+    mask: Image  # [H, W], 0 or 255
+    millimetres_per_pixel: float | None
+    placement: imaging.Placement | None
+
+
+def answer(model: Model, found: Found, output: Output) -> bytes:
+    """The answer's bytes."""
+    return _ANSWERS[output](model, found)
+
+
+def _described(model: Model, found: Found) -> dict[str, Any]:
+    height, width = found.mask.shape
+    return {
+        "model": {"name": model.name, "version": model.version, "digest": model.digest},
+        "image": {"width": width, "height": height, "format": found.facts.format},
+        "thresholdPercent": model.threshold_percent,
+    }
+
+
+def _measured(model: Model, found: Found) -> imaging.Measurements:
+    return imaging.measure(
+        found.mask,
+        found.probabilities,
+        threshold_percent=model.threshold_percent,
+        millimetres_per_pixel=found.millimetres_per_pixel,
+    )
+
+
+def _measurements(model: Model, found: Found) -> bytes:
+    return orjson.dumps({**_described(model, found), "measurements": _measured(model, found).to_dict()})
+
+
+def _rle(model: Model, found: Found) -> bytes:
+    return orjson.dumps({**_described(model, found), "segmentation": imaging.to_rle(found.mask)})
+
+
+def _geojson(model: Model, found: Found) -> bytes:
+    """Placed by what the sender says, else by the camera, else in pixels."""
+    position = imaging.read_position(found.data) if found.facts.format == "JPEG" else None
+    placement = found.placement
+    if placement is None and position is not None:
+        placement = imaging.from_camera(position, found.mask.shape, found.millimetres_per_pixel)
+    collection = imaging.to_geojson(_measured(model, found), placement or imaging.PIXELS, position)
+    return orjson.dumps({**collection, **_described(model, found)})
+
+
+_ANSWERS: Final[dict[Output, Callable[[Model, Found], bytes]]] = {
+    Output.MASK: lambda _, found: imaging.mask_png(found.mask),
+    Output.OVERLAY: lambda _, found: imaging.overlay_png(found.pixels, found.mask),
+    Output.OVERLAY_JPEG: lambda _, found: imaging.overlay_jpeg(found.pixels, found.mask),
+    Output.RLE: _rle,
+    Output.MEASUREMENTS: _measurements,
+    Output.GEOJSON: _geojson,
+    Output.TABLE: lambda model, found: imaging.to_csv(_measured(model, found)).encode(),
+}

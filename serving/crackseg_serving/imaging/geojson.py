@@ -1,0 +1,55 @@
+"""Cracks as GeoJSON (RFC 7946) for maps: a collection with one feature a crack.
+
+Called by the answers. What the coordinates are stands in the foreign member `placement`, for the format knows only longitude and
+latitude, and most pictures come without.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+from crackseg_serving.imaging.exif import Position
+from crackseg_serving.imaging.measurements import Crack, Measurements, Ring
+from crackseg_serving.imaging.placement import Placement
+
+
+def to_geojson(measured: Measurements, placement: Placement, position: Position | None = None) -> dict[str, Any]:
+    """The cracks with their figures, placed by `placement`; the camera's `position` where it is known."""
+    camera = position and {
+        "latitude": position.latitude,
+        "longitude": position.longitude,
+        "headingDegrees": position.heading_degrees,
+    }
+    return {
+        "type": "FeatureCollection",
+        "placement": {"kind": placement.kind, "note": placement.note},
+        "cameraPosition": camera,
+        "features": [
+            _feature(number, crack, measured.millimetres_per_pixel, placement)
+            for number, crack in enumerate(measured.cracks, 1)
+        ],
+    }
+
+
+def _feature(number: int, crack: Crack, scale: float | None, placement: Placement) -> dict[str, Any]:
+    figures = crack.to_dict(scale)
+    del figures["polygon"]
+    outer = _closed(crack.polygon.outer, placement, anticlockwise=True)
+    holes = (_closed(hole, placement, anticlockwise=False) for hole in crack.polygon.holes)
+    return {
+        "type": "Feature",
+        "id": number,
+        "geometry": {"type": "Polygon", "coordinates": [outer, *holes]},
+        "properties": figures,
+    }
+
+
+def _closed(ring: Ring, placement: Placement, *, anticlockwise: bool) -> list[list[float]]:
+    """A ring with its first point repeated, the right way round for the axes that it is drawn in."""
+    points = [placement.place(point) for point in ring]
+    points.append(points[0])
+    left, top = points[0]  # large coordinates would drown a crack's area
+    near = [(x - left, y - top) for x, y in points]
+    twice = sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(near))
+    return points if (twice > 0) == anticlockwise else points[::-1]

@@ -1,0 +1,43 @@
+"""Measurements as a table: CSV (RFC 4180) with one row a crack, for spreadsheets.
+
+Called by the answers. The units are in the names of the columns; what is not known is left empty.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Final
+
+from crackseg_serving.imaging.measurements import Measurements
+
+_PIXELS: Final = (
+    "lengthPixels",
+    "meanWidthPixels",
+    "maximumWidthPixels",
+    "areaPixels",
+    "orientationDegrees",
+    "branchCount",
+)
+_BOX: Final = ("x", "y", "width", "height")
+_MILLIMETRES: Final = (
+    "lengthMillimetres",
+    "meanWidthMillimetres",
+    "maximumWidthMillimetres",
+    "areaSquareMillimetres",
+    "severity",
+)
+
+
+def to_csv(measured: Measurements) -> str:
+    """A header row, then the cracks, the longest first; columns of millimetres only where the scale is known."""
+    scale = measured.millimetres_per_pixel
+    known = () if scale is None else _MILLIMETRES
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["crack", *_PIXELS, *(f"box{side.capitalize()}Pixels" for side in _BOX), *known])
+    for number, crack in enumerate(measured.cracks, 1):
+        record = crack.to_dict(scale)
+        box = (record["boundingBox"][side] for side in _BOX)
+        rows.writerow([number, *(record[name] for name in _PIXELS), *box, *(record[name] for name in known)])
+    return text.getvalue()
