@@ -69,13 +69,14 @@ class _Pace:
 
 
 async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: _Pace) -> AsyncIterator[bytes]:
-    size, more = 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole")
-        part = message.get("body", b"")
-        more = message.get("more_body", False)
+    size = 0
+    while True:
+        try:
+            part = await request.part()
+        except ConnectionResetError:
+            raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole") from None
+        if part is None:
+            return
         size += len(part)
         if size > limit:
             raise _too_large(limit)

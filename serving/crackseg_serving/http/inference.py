@@ -24,11 +24,11 @@ async def infer(engine: Engine, request: Request) -> Response:
     try:
         with engine.admission.request(timeout_of(request)) as ticket, engine.admission.body() as grow:
             body = await receive_body(engine, request, ticket, grow)
-            grow(json_weight(body, request.headers))
             asked: InferenceRequest | None = None
 
             def read() -> Array:
                 nonlocal asked
+                grow(json_weight(body, request.headers))
                 asked = read_request(body, request.headers, engine.model.signature, max_elements(engine))
                 shorten(ticket, asked.timeout)
                 return asked.items

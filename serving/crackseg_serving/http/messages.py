@@ -11,6 +11,7 @@ import orjson
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+Part = Callable[[], Awaitable[bytes | None]]
 Scope = dict[str, Any]
 
 
@@ -23,7 +24,8 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]  # lower-case names
     id: str
-    receive: Receive
+    receive: Receive  # says when the client is gone
+    part: Part  # the body's next part, None after the last; ConnectionResetError where the client left before
     arguments: Mapping[str, str] = field(default_factory=dict)  # what the path names, by the route's template
 
 
@@ -46,4 +48,12 @@ class Response:
 def read_request(scope: Scope, receive: Receive, request_id: str, headers: Mapping[str, str]) -> Request:
     """The request of an ASGI scope. A query parameter given twice counts once: the last."""
     query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-    return Request(scope["method"], scope["raw_path"].decode("latin-1"), query, headers, request_id, receive)
+    return Request(
+        scope["method"],
+        scope["raw_path"].decode("latin-1"),
+        query,
+        headers,
+        request_id,
+        receive,
+        scope["state"]["body"].part,
+    )

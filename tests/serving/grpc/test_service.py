@@ -265,7 +265,7 @@ def test_sigterm_finishes_what_is_in_flight(dark_model: Path, tmp_path: Path):
         answers: queue.Queue = queue.Queue()
         many = tensor(np.zeros((16, 3, 256, 256), np.float32))
         for _ in range(4):
-            server.client.async_infer("pavement", [many], lambda _result, error: answers.put(error))
+            server.client.async_infer("pavement", [many], lambda result, error: answers.put(error))  # noqa: ARG005 - called by name
         until(lambda: server.process.metric("crackseg_requests_in_flight") > 1, "calls in flight")
         assert server.process.stop() == 0
         assert [answers.get(timeout=60) for _ in range(4)] == [None] * 4
