@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from pathlib import Path
 
 from tests.bench.serving.measure import CLIENTS, MODELS, machine, measure, soak
@@ -30,6 +32,7 @@ def main() -> None:
     parser.add_argument("--soak", type=int, default=0, metavar="N", help="only N requests, and the memory on the way")
     parser.add_argument("--out", type=Path, default=Path("out/serving"))
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # the server that is being measured is stopped too
     options.out.mkdir(parents=True, exist_ok=True)
     found = {"machine": machine()}
     if options.soak:

@@ -146,7 +146,8 @@ def measure(model: str, seconds: float, clients: Sequence[int], wanted: Sequence
                 rows = bench.closed(served, kind, clients)
                 lone = bench.bare(kind, lone=True)["p50"]
                 found["kinds"][kind.name] = {"closed": rows, "bareLoneP50": lone}
-                print(f"{model} {kind.name}: ratio {[round(row['ratio'], 2) for row in rows]}", flush=True)
+                shown = ", ".join(f"{row['ratio']:.2f} ({row['cpu'] / row['bareCPU']:.2f})" for row in rows)
+                print(f"{model} {kind.name}: ratio (of CPU) {shown}", flush=True)
             if "mask" in found["kinds"]:
                 found["open"] = bench.open(served, bench.kinds["mask"])
         finally:
