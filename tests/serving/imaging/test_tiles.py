@@ -87,6 +87,26 @@ def test_a_line_across_the_borders_of_tiles_has_no_gap_although_tiles_see_nothin
     assert np.abs(inner.astype(int) - drawn[4:-4, 4:-4]).max() < 60
 
 
+@pytest.mark.parametrize("overlap", [0, 1, 16, 31, 64])
+@pytest.mark.parametrize(
+    ("degrees", "width"),
+    [
+        pytest.param(0, 1, id="along the rows, a pixel wide"),
+        pytest.param(90, 2, id="along the columns"),
+        pytest.param(45, 2, id="through the corners"),
+        pytest.param(14, 3, id="slanted"),
+    ],
+)
+def test_a_line_has_no_seam_whatever_tiles_overlap(degrees: int, width: int, overlap: int):
+    half = 350 * np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))])
+    drawn = line(np.add([-half, half], [300, 200]), width, (400, 600))
+    plan = plan_tiles(400, 600, size=128, overlap=overlap)
+    mask = threshold(through_tiles(plan, drawn))
+    np.testing.assert_array_equal(mask, threshold(drawn))  # not a pixel differs from the picture in one piece
+    assert cv2.connectedComponents(mask)[0] == 2  # the ground, and one line
+    assert measure(mask).crack_count == 1
+
+
 def test_a_step_in_what_two_tiles_say_becomes_a_ramp():
     plan = plan_tiles(64, 112, size=64, overlap=16)
     stitcher = Stitcher(plan)
