@@ -182,35 +182,12 @@ def _list(items: Json, **more: object) -> Json:
 
 
 def _schemas() -> Json:
-    shape = _list(_WHOLE)
-    tensor = _all(name=_TEXT, datatype=_DATATYPE, shape=shape)
-    numbers = {"type": "array", "description": "Numbers, flat or nested as the shape says"}
-    put = _object(
-        "name", "datatype", "shape", name=_TEXT, datatype=_DATATYPE, shape=shape, parameters=_PARAMETERS, data=numbers
-    )
-    wanted = _object("name", name=_TEXT, parameters=_PARAMETERS)
-    run = _all(batch_size=_WHOLE, compute_input=_DURATION, compute_infer=_DURATION, compute_output=_DURATION)
-    parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
-    statistics = _all(
-        name=_TEXT,
-        version=_TEXT,
-        last_inference=_WHOLE,
-        inference_count=_WHOLE,
-        execution_count=_WHOLE,
-        inference_stats=_all(**dict.fromkeys(parts, _DURATION)),
-        batch_stats=_list(run),
-    )
-    config = _object("name", "platform", "max_batch_size", "input", "output", name=_TEXT, platform=_TEXT)
-    config["properties"] |= {
-        "max_batch_size": _WHOLE,
-        "input": _list({"type": "object"}),
-        "output": _list({"type": "object"}),
-    }
+    tensor = _all(name=_TEXT, datatype=_DATATYPE, shape=_list(_WHOLE))
+    problem = {name: _TEXT for name in ("type", "title", "detail", "instance")} | {"status": _WHOLE}
+    objects = _list({"type": "object"})
+    config = _all(name=_TEXT, platform=_TEXT, max_batch_size=_WHOLE, input=objects, output=objects)
     return {
-        "Problem": _object(
-            "type", "title", "status", "detail", "instance",
-            type=_TEXT, title=_TEXT, status=_WHOLE, detail=_TEXT, instance=_TEXT, error=_TEXT,
-        ),
+        "Problem": _object(*problem, **problem, error=_TEXT),
         "ServerMetadata": _all(name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
         "Live": _all(live=_TRUTH),
         "Ready": _object("ready", "reason", "message", name=_TEXT, ready=_TRUTH, reason=_TEXT, message=_TEXT),
@@ -221,13 +198,38 @@ def _schemas() -> Json:
         "ModelConfig": config,
         "Index": _list(_all(name=_TEXT, version=_TEXT, state=_TEXT, reason=_TEXT)),
         "Duration": _all(count=_WHOLE, ns=_WHOLE),
-        "Statistics": _all(model_stats=_list(statistics)),
+        "Statistics": _all(model_stats=_list(_statistics())),
+        **_inference(),
+    }
+
+
+def _inference() -> Json:
+    numbers = {"type": "array", "description": "Numbers, flat or nested as the shape says"}
+    described = {"name": _TEXT, "datatype": _DATATYPE, "shape": _list(_WHOLE)}
+    tensor = _object(*described, **described, parameters=_PARAMETERS, data=numbers)
+    wanted = _object("name", name=_TEXT, parameters=_PARAMETERS)
+    answer = {"model_name": _TEXT, "model_version": _TEXT, "outputs": _list(tensor, minItems=1)}
+    return {
         "InferenceRequest": _object(
             "inputs",
-            id=_TEXT, parameters=_PARAMETERS, inputs=_list(put, minItems=1, maxItems=1), outputs=_list(wanted, maxItems=1),
+            id=_TEXT,
+            parameters=_PARAMETERS,
+            inputs=_list(tensor, minItems=1, maxItems=1),
+            outputs=_list(wanted, maxItems=1),
         ),
-        "InferenceAnswer": _object(
-            "model_name", "model_version", "outputs",
-            model_name=_TEXT, model_version=_TEXT, id=_TEXT, outputs=_list(put, minItems=1),
-        ),
-    }  # fmt: skip
+        "InferenceAnswer": _object(*answer, **answer, id=_TEXT),
+    }
+
+
+def _statistics() -> Json:
+    run = _all(batch_size=_WHOLE, compute_input=_DURATION, compute_infer=_DURATION, compute_output=_DURATION)
+    parts = ("success", "fail", "queue", "compute_input", "compute_infer", "compute_output", "cache_hit", "cache_miss")
+    return _all(
+        name=_TEXT,
+        version=_TEXT,
+        last_inference=_WHOLE,
+        inference_count=_WHOLE,
+        execution_count=_WHOLE,
+        inference_stats=_all(**dict.fromkeys(parts, _DURATION)),
+        batch_stats=_list(run),
+    )

@@ -1,7 +1,7 @@
 """Tensors on the REST wire: JSON with numbers, or JSON followed by bytes; to arrays, and back.
 
 Pure. JSON is read by simdjson, which hands numbers over as one buffer: a tensor of 200,000 numbers never becomes as many Python
-objects (docs/decisions/0008). Raises Refused with the name of the tensor and what was expected.
+objects (docs/decisions/0009). Raises Refused with the name of the tensor and what was expected.
 """
 
 from __future__ import annotations
