@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.errors import TooManyPixels, TruncatedImage
 from crackseg_serving.imaging.headers import ImageFacts, read_facts
+from crackseg_serving.imaging.tiff import opaque
 
 Image = NDArray[np.uint8]
 
@@ -56,7 +57,8 @@ def decode(
         raise TooManyPixels(facts.width, facts.height, limits.max_pixels, limits.max_side)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (_HALF if halved else 0)
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        file = opaque(bytes(data)) if facts.format == "TIFF" else data
+        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
         raise _damaged(facts) from error
     if pixels is None:

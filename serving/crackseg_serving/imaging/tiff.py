@@ -6,6 +6,7 @@ Called by `headers` only. Classic TIFF and BigTIFF, both byte orders.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from crackseg_serving.imaging.errors import TruncatedImage, UnsupportedImage
@@ -21,6 +22,8 @@ _CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _MAXIMUM_TAGS: Final = 512
 _MAXIMUM_TILE_PIXELS: Final = 1 << 24  # one tile is decoded whole, however small the picture
 _UNSIGNED: Final = 1
+_EXTRA_SAMPLES: Final = 338
+_BESIDE: Final = 2  # unassociated alpha: colours are not multiplied by it
 
 Tags = dict[int, tuple[int, ...]]
 
@@ -60,8 +63,34 @@ def _valid(tags: Tags) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
+def opaque(data: bytes) -> bytes:
+    """A TIFF file whose alpha is only kept beside the colours, as OpenCV is to see it: it multiplies colours by such alpha.
+
+    The tag that tells of alpha (ExtraSamples) then says "of no known meaning", which is left alone.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    for tag, kind, number, at in _entries(data, order):
+        if (tag, kind, number) == (_EXTRA_SAMPLES, 3, 1) and struct.unpack_from(order + "H", data, at)[0] == _BESIDE:
+            return data[:at] + b"\0\0" + data[at + 2 :]
+    return data
+
+
 def _first_directory(data: bytes) -> Tags:
     order = "<" if data[:2] == b"II" else ">"
+    tags: Tags = {}
+    for tag, kind, number, at in _entries(data, order):
+        if tag not in _WANTED or kind not in _CODES:
+            continue
+        if at + number * struct.calcsize("<" + _CODES[kind]) > len(data):
+            raise TruncatedImage("The TIFF file ends before its tags do; send the whole file.")
+        if tag in tags:
+            raise TruncatedImage("The TIFF file says the same thing twice; it is damaged.")
+        tags[tag] = struct.unpack_from(f"{order}{number}{_CODES[kind]}", data, at)
+    return tags
+
+
+def _entries(data: bytes, order: str) -> Iterator[tuple[int, int, int, int]]:
+    """Tag, kind, number of values and their place, for each entry of the first directory."""
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     count_code, entry_size, offset_code, inline = ("Q", 20, "Q", 8) if big else ("H", 12, "I", 4)
     start = struct.unpack_from(order + offset_code, data, 8 if big else 4)[0]
@@ -69,19 +98,11 @@ def _first_directory(data: bytes) -> Tags:
     if count > _MAXIMUM_TAGS:
         raise TruncatedImage("The TIFF directory has too many tags; the file is damaged.")
     first = start + struct.calcsize("<" + count_code)
-    tags: Tags = {}
     for entry in range(first, first + count * entry_size, entry_size):
         tag, kind = struct.unpack_from(order + "HH", data, entry)
-        if tag not in _WANTED or kind not in _CODES:
-            continue
         number = struct.unpack_from(order + offset_code, data, entry + 4)[0]
-        size = number * struct.calcsize("<" + _CODES[kind])
+        size = number * struct.calcsize("<" + _CODES.get(kind, "Q"))
         at = entry + 4 + inline
         if size > inline:
             at = struct.unpack_from(order + offset_code, data, at)[0]
-        if at + size > len(data):
-            raise TruncatedImage("The TIFF file ends before its tags do; send the whole file.")
-        if tag in tags:
-            raise TruncatedImage("The TIFF file says the same thing twice; it is damaged.")
-        tags[tag] = struct.unpack_from(f"{order}{number}{_CODES[kind]}", data, at)
-    return tags
+        yield tag, kind, number, at

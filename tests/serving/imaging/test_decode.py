@@ -55,6 +55,8 @@ def three(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 PIL_PICTURE = Image.fromarray(PICTURE)
 ALPHA = np.dstack([PICTURE, GREY])
+GREY_ALPHA = Image.fromarray(np.dstack([GREY, GREY[::-1]]))
+PALETTE = PIL_PICTURE.quantize(64)
 
 FILES = [
     pytest.param(saved(PICTURE, "JPEG", quality=95), "JPEG", PICTURE, LOSSY, id="JPEG"),
@@ -91,6 +93,27 @@ FILES = [
     pytest.param(saved(PICTURE, "TIFF", compression="tiff_adobe_deflate"), "TIFF", PICTURE, EXACT, id="TIFF, deflate"),
     pytest.param(saved(PICTURE, "TIFF", big_tiff=True), "TIFF", PICTURE, EXACT, id="BigTIFF"),
     pytest.param(by_opencv(".tiff", GREY.astype(np.uint16) * 257), "TIFF", three(GREY), EXACT, id="16-bit grey TIFF"),
+    pytest.param(by_opencv(".tiff", PICTURE.astype(np.uint16) * 257), "TIFF", PICTURE, EXACT, id="16-bit TIFF"),
+    pytest.param(saved(ALPHA, "TIFF"), "TIFF", PICTURE, EXACT, id="TIFF with alpha, which is dropped"),
+    pytest.param(saved(GREY_ALPHA, "TIFF"), "TIFF", three(GREY), EXACT, id="grey TIFF with alpha"),
+    pytest.param(saved(PALETTE, "TIFF"), "TIFF", np.asarray(PALETTE.convert("RGB")), EXACT, id="TIFF with a palette"),
+    pytest.param(saved(PIL_PICTURE.convert("CMYK"), "TIFF"), "TIFF", PICTURE, EXACT, id="CMYK TIFF"),
+    pytest.param(saved(PICTURE, "TIFF", compression="jpeg"), "TIFF", PICTURE, LOSSY, id="TIFF, JPEG inside"),
+    pytest.param(saved(GREY_ALPHA, "PNG"), "PNG", three(GREY), EXACT, id="grey PNG with alpha"),
+    pytest.param(
+        saved(PALETTE, "PNG", transparency=3),
+        "PNG",
+        np.asarray(PALETTE.convert("RGB")),
+        EXACT,
+        id="PNG with a palette and a transparent colour",
+    ),
+    pytest.param(
+        saved(PIL_PICTURE.convert("CMYK"), "JPEG", quality=95, progressive=True),
+        "JPEG",
+        PICTURE,
+        LOSSY,
+        id="progressive CMYK JPEG",
+    ),
     pytest.param(saved(PICTURE, "WEBP", quality=95), "WebP", PICTURE, LOSSY, id="WebP"),
     pytest.param(saved(PICTURE, "WEBP", lossless=True), "WebP", PICTURE, EXACT, id="lossless WebP"),
     pytest.param(saved(ALPHA, "WEBP", lossless=True, exact=True), "WebP", PICTURE, EXACT, id="WebP with alpha"),
