@@ -7,6 +7,7 @@ import csv
 import http.client
 import io
 import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -158,3 +159,20 @@ def test_a_client_that_leaves_between_lines_takes_nothing_with_it(serve: Serve):
     after: Answer = server.segment(PICTURE, "?output=mask", **{"X-Request-Timeout": "60"})
     assert mask_of(after.body).any()
     assert server.metric('crackseg_stage_duration_seconds_count{stage="decode"}') < 24
+
+
+def test_a_client_that_reads_no_lines_loses_its_place(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    striped = np.full((1000, 1000, 3), 255, np.uint8)
+    striped[::2] = 0  # a run in every row of every column: a megabyte of run lengths
+    body = several([encoded(striped)] * 24)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request("POST", "/v1/segment?output=rle", body, {**FORM, "Accept": "application/x-ndjson"})
+    answer = connection.getresponse()
+    give_up = time.monotonic() + 60
+    while server.metric("crackseg_requests_in_flight") > 1:  # the one that asks
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    assert server.metric('crackseg_stage_duration_seconds_count{stage="decode"}') < 24
+    answer.close()
+    connection.close()

@@ -5,10 +5,12 @@ Called by the HTTP server for each request. Whatever happens in a handler, the c
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
 import time
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
@@ -99,12 +101,21 @@ class App:
             headers["connection"] = "close"
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        if response.stream is not None:
-            async with aclosing(response.stream) as parts:
-                async for part in parts:
-                    await send({"type": "http.response.body", "body": part, "more_body": True})
+        if response.stream is not None and not await self._stream(response.stream, send):
+            return  # uvicorn closes a connection whose answer is not whole
         body = b"" if request.method == "HEAD" else response.body
         await send({"type": "http.response.body", "body": body})
+
+    async def _stream(self, stream: AsyncGenerator[bytes, None], send: Send) -> bool:
+        """Send an answer part by part. False where the client does not read on: it holds a place for nothing."""
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                try:
+                    async with asyncio.timeout(self._engine.settings.client_seconds):
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+                except TimeoutError:
+                    return False
+        return True
 
 
 def _safe(text: str) -> str:
