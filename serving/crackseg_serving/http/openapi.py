@@ -104,7 +104,12 @@ def _segment() -> Json:
         _query("worldFile", _TEXT),
         _timeout(),
     ]
-    operation = _get("The cracks of a photograph", {"type": "object"}, sorted([*_WORK, 406, 422]), parameters)
+    operation = _get(
+        "The cracks of a photograph, or of several",
+        {"type": ["object", "array"]},
+        sorted([*_WORK, 406, 422]),
+        parameters,
+    )
     for kind in ("image/png", "image/jpeg", "application/geo+json", "text/csv", "application/x-ndjson"):
         operation["responses"]["200"]["content"][kind] = {}
     content: Json = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
@@ -183,7 +188,7 @@ def _list(items: Json, **more: object) -> Json:
 
 def _schemas() -> Json:
     tensor = _all(name=_TEXT, datatype=_DATATYPE, shape=_list(_WHOLE))
-    problem = {name: _TEXT for name in ("type", "title", "detail", "instance")} | {"status": _WHOLE}
+    problem: Json = dict.fromkeys(("type", "title", "detail", "instance"), _TEXT) | {"status": _WHOLE}
     objects = _list({"type": "object"})
     config = _all(name=_TEXT, platform=_TEXT, max_batch_size=_WHOLE, input=objects, output=objects)
     return {
@@ -205,10 +210,10 @@ def _schemas() -> Json:
 
 def _inference() -> Json:
     numbers = {"type": "array", "description": "Numbers, flat or nested as the shape says"}
-    described = {"name": _TEXT, "datatype": _DATATYPE, "shape": _list(_WHOLE)}
+    described: Json = {"name": _TEXT, "datatype": _DATATYPE, "shape": _list(_WHOLE)}
     tensor = _object(*described, **described, parameters=_PARAMETERS, data=numbers)
     wanted = _object("name", name=_TEXT, parameters=_PARAMETERS)
-    answer = {"model_name": _TEXT, "model_version": _TEXT, "outputs": _list(tensor, minItems=1)}
+    answer: Json = {"model_name": _TEXT, "model_version": _TEXT, "outputs": _list(tensor, minItems=1)}
     return {
         "InferenceRequest": _object(
             "inputs",
