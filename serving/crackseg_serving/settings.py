@@ -81,6 +81,7 @@ def from_environment(env: Mapping[str, str] = os.environ) -> Settings:
 
 
 def _read(env: Mapping[str, str], processors: int) -> Settings:
+    tile = _whole(env, contract.TILE_SIZE, 512, 32, 4096)
     return Settings(
         model_path=Path(_text(env, contract.MODEL_PATH, contract.MODEL_FILE)),
         model_name=_text(env, contract.MODEL_NAME, ""),
@@ -93,8 +94,8 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
         batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
-        tile_size=_whole(env, contract.TILE_SIZE, 512, 32, 4096),
-        tile_overlap=_whole(env, contract.TILE_OVERLAP, 64, 0, 2048),
+        tile_size=tile,
+        tile_overlap=_whole(env, contract.TILE_OVERLAP, min(64, tile // 2), 0, 2048),
         input_size=_sides(env, INPUT_SIZE),
         threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,
         processors=processors,

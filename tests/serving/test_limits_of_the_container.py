@@ -101,6 +101,10 @@ def test_a_batch_size_is_a_number_or_found_at_warm_up(text: str, size: int | Non
     assert from_environment({"BATCH_SIZE": text}).batch_size == size
 
 
+def test_small_tiles_overlap_by_half_where_nothing_else_is_said():
+    assert [from_environment({"TILE_SIZE": size}).tile_overlap for size in ("32", "100", "512")] == [16, 50, 64]
+
+
 def test_an_empty_value_is_no_value():
     assert from_environment({"APP_PORT": "", "MODEL_SHA256": "", "THRESHOLD_PERCENT": ""}) == from_environment({})
 

@@ -177,9 +177,11 @@ def test_beside_another_run_a_run_has_one_core(two: Batcher, model: Model):
 
 def test_the_first_of_several_tiles_leaves_cores_to_the_others(two: Batcher, model: Model):
     image = ticket()
-    futures = [two.submit(tile(1), image, more=True), two.submit(tile(2), image)]
-    model.enter(2)
-    finish(model, *futures)
+    first = two.submit(tile(1), image, more=True)
+    model.enter()
+    second = two.submit(tile(2), image)
+    model.enter()
+    finish(model, first, second)
     assert model.ran == [(1, False), (2, False)]
 
 
