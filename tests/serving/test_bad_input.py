@@ -47,9 +47,8 @@ def is_problem(answer: Answer, status: int, word: str) -> bool:
         pytest.param(JPEG[: len(JPEG) // 2], {}, 422, "", id="half a JPEG"),
         pytest.param(GOOD[: len(GOOD) // 2], {}, 422, "", id="half a PNG"),
         pytest.param(huge_png(30_000, 30_000), {}, 413, "pixels", id="too many pixels"),
-        pytest.param(
-            b"{}", {"Content-Type": "application/json"}, 415, "application/json", id="JSON where an image belongs"
-        ),
+        pytest.param(b"{}", {"Content-Type": "application/json"}, 400, "no image", id="JSON without an image"),
+        pytest.param(b"<p>", {"Content-Type": "text/html"}, 415, "text/html", id="a page where an image belongs"),
         pytest.param(GOOD, {"Content-Encoding": "gzip"}, 400, "gzip", id="a body that is not compressed as it says"),
         pytest.param(GOOD, {"Content-Encoding": "br"}, 415, "gzip", id="a body compressed in a way that is not taken"),
         pytest.param(

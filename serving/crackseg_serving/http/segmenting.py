@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from contextlib import ExitStack
 from typing import Final
@@ -11,7 +12,7 @@ from crackseg_serving.answers import Output
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.body import receive_body
-from crackseg_serving.http.forms import image_limit, images_of
+from crackseg_serving.http.forms import Sent, image_limit, images_of
 from crackseg_serving.http.many import as_lines, as_list, each
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem
@@ -29,6 +30,7 @@ _TYPES: Final = {
     Output.TABLE: "text/csv; charset=utf-8",
 }
 _LINES: Final = "application/x-ndjson"
+_IN_THE_LOOP: Final = 4 << 20  # bytes: a millisecond or two for a form
 #: What a type in Accept stands for, where `?output=` does not say more.
 _ACCEPTED: Final = {
     "image/png": Output.MASK,
@@ -53,7 +55,7 @@ async def segment_image(engine: Engine, request: Request) -> Response:
     with ExitStack() as held:
         ticket = held.enter_context(engine.admission.request(timeout_of(request)))
         grow = held.enter_context(engine.admission.body())
-        sent = images_of(await receive_body(engine, request, ticket, grow, limit), content_type)
+        sent = await _read(await receive_body(engine, request, ticket, grow, limit), content_type)
         placement = _placement(request, sent.world_file)
 
         def work(data: bytes, of: Ticket) -> bytes:
@@ -74,6 +76,13 @@ async def segment_image(engine: Engine, request: Request) -> Response:
         lines = as_lines(entries, held.pop_all())
         await anext(lines)  # from here on its end lets go of what is held, whoever ends it
         return Response(b"", _LINES, stream=lines)
+
+
+async def _read(body: bytes, content_type: str) -> Sent:
+    """The images in a body; a large one is taken apart beside the event loop."""
+    if len(body) <= _IN_THE_LOOP:
+        return images_of(body, content_type)
+    return await asyncio.to_thread(images_of, body, content_type)
 
 
 def _wants_lines(request: Request) -> bool:
