@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import http.client
 import io
 import json
+import struct
 import time
+import tracemalloc
+import zipfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +20,9 @@ import pytest
 from tests.serving.conftest import Serve
 from tests.serving.pictures import cracked, encoded, mask_of
 from tests.serving.process import Answer, ServerProcess
+
+from crackseg_serving.failures import Refused
+from crackseg_serving.http.archive import unpack
 
 pytestmark = pytest.mark.serving
 
@@ -176,3 +183,64 @@ def test_a_client_that_reads_no_lines_loses_its_place(serve: Serve):
     assert server.metric('crackseg_stage_duration_seconds_count{stage="decode"}') < 24
     answer.close()
     connection.close()
+
+
+def packed(*files: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, content in files:
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+ZIP = {"Content-Type": "application/zip"}
+
+
+def test_an_archive_is_answered_line_by_line_and_its_names_are_only_shown(server: ServerProcess):
+    inner = packed(("a.png", PICTURE))
+    files = [
+        ("../../etc/0.png", PICTURES[0]),
+        ("folder/", b""),
+        ("inner.zip", inner),
+        ("__MACOSX/x", b"x"),
+        ("1.png", PICTURE),
+    ]
+    answer = server.segment(packed(*files), **ZIP)
+    assert answer.headers["content-type"] == "application/x-ndjson", answer.body
+    first, second, third = sorted(map(json.loads, answer.body.splitlines()), key=lambda entry: entry["index"])
+    assert (first["name"], third["name"]) == ("../../etc/0.png", "1.png")
+    assert first["result"]["measurements"]["crackCount"] == third["result"]["measurements"]["crackCount"] == 1
+    assert second["problem"]["status"] == 415  # an archive in the archive
+
+
+GOOD = packed(("a.png", PICTURE))
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        pytest.param(packed(("bomb.bmp", b"\0" * (129 << 20))), 413, "unpacks to", id="a bomb"),
+        pytest.param(packed(*((f"{n}.png", b"x") for n in range(257))), 400, "256 at most", id="too many files"),
+        pytest.param(packed(("a.png", PICTURE), method=zipfile.ZIP_LZMA), 400, "deflate", id="packed otherwise"),
+        pytest.param(packed(), 400, "no file", id="an empty one"),
+        pytest.param(GOOD[:-30], 400, "archives do", id="half of one"),
+        pytest.param(GOOD[:60] + b"?" * 40 + GOOD[100:], 400, "damaged", id="a damaged one"),
+        pytest.param(GOOD[:-22] + b"PK\6\7" + b"\0" * 16 + GOOD[-22:], 400, "zip64", id="one of the zip64 form"),
+        pytest.param(b"PK", 400, "ends", id="next to nothing"),
+    ],
+)
+def test_an_archive_that_cannot_be_taken_is_refused(server: ServerProcess, body: bytes, status: int, word: str):
+    answer = server.segment(body, **ZIP)
+    assert answer.status == status, answer.body
+    assert word in answer.json["detail"]
+
+
+def test_an_archive_that_lies_about_a_size_unpacks_no_further():
+    bomb = packed(("a.png", b"\0" * (64 << 20))).replace(struct.pack("<I", 64 << 20), struct.pack("<I", 100))
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(Refused):
+            assert unpack(bomb, 10, 1 << 20, lambda _: None)[0][1] == b"\0" * 100
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()

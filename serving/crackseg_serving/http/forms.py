@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MOST_IMAGES: Final = 256  # in one request
 _FORM_ALLOWANCE: Final = 1 << 16  # bytes that a form may have around its image
 _MOST_PARTS: Final = 2 * MOST_IMAGES
+_ARCHIVES: Final = frozenset({b"application/zip", b"application/x-zip-compressed"})
 _PLAIN: Final = frozenset({b"", b"application/octet-stream", b"application/x-www-form-urlencoded"})
 
 
@@ -29,6 +31,7 @@ class Sent:
 
     images: tuple[tuple[str, bytes], ...]
     many: bool = False  # the answer is a list, however many there are
+    archive: bool = False
     world_file: str | None = None
 
 
@@ -40,23 +43,30 @@ def image_limit(content_type: str, limit: int) -> int:
     return limit + _FORM_ALLOWANCE if kind.startswith("multipart/") else limit
 
 
-def images_of(body: bytes, content_type: str) -> Sent:
-    """The encoded images in a body: the body itself, the parts `image` or `images` of a form, or `{"image": "base64"}`.
+def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], None]) -> Sent:
+    """The encoded images in a body: the body itself, a form's parts `image` or `images`, `{"image": "base64"}`, a zip archive's files.
 
-    Raises Refused (BAD_REQUEST) with what is missing, Problem 415 for a type that holds no image.
+    What an archive unpacks to has at most `limit` bytes, of which `grow` hears first.
+
+    Raises Refused (BAD_REQUEST, TOO_MANY_BYTES) with what is missing, Problem 415 for a type that holds no image.
     """
     kind, options = parse_options_header(content_type)
     if kind == b"multipart/form-data":
         sent = _from_form(body, options.get(b"boundary", b""))
     elif kind == b"application/json":
         sent = Sent((("", _from_json(body)),))
+    elif kind in _ARCHIVES:
+        from crackseg_serving.http.archive import unpack  # what few send, the start need not wait for
+
+        sent = Sent(unpack(body, MOST_IMAGES, limit, grow), many=True, archive=True)
     elif kind in _PLAIN or kind.startswith(b"image/"):
         sent = Sent((("", body),))
     else:
         raise Problem(
             415,
             "Unsupported media type",
-            f"{kind.decode('latin-1')} holds no image: send image/jpeg, image/png …, multipart/form-data or application/json",
+            f"{kind.decode('latin-1')} holds no image: send image/jpeg, image/png …, multipart/form-data, application/json or "
+            "application/zip",
         )
     if not sent.many and not sent.images[0][1]:
         raise Refused(
@@ -142,6 +152,6 @@ def _from_form(body: bytes, boundary: bytes) -> Sent:
     world = next((part.content for part in form.parts if part.name == "worldfile"), None)
     return Sent(
         tuple((part.file, bytes(part.content)) for part in found),
-        many,
-        None if world is None else bytes(world[:1024]).decode("ascii", "replace"),
+        many=many,
+        world_file=None if world is None else bytes(world[:1024]).decode("ascii", "replace"),
     )

@@ -113,7 +113,7 @@ def _segment() -> Json:
     for kind in ("image/png", "image/jpeg", "application/geo+json", "text/csv", "application/x-ndjson"):
         operation["responses"]["200"]["content"][kind] = {}
     content: Json = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
-    content |= _content(_object("image", image=encoded))
+    content |= _content(_object("image", image=encoded)) | {"application/zip": {}}
     return {**operation, "requestBody": {"required": True, "content": content}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
@@ -55,13 +56,16 @@ async def segment_image(engine: Engine, request: Request) -> Response:
     with ExitStack() as held:
         ticket = held.enter_context(engine.admission.request(timeout_of(request)))
         grow = held.enter_context(engine.admission.body())
-        sent = await _read(await receive_body(engine, request, ticket, grow, limit), content_type)
+        sent = await _read(
+            await receive_body(engine, request, ticket, grow, limit), content_type, engine.settings.max_bytes, grow
+        )
+        lines = sent.archive or _wants_lines(request)
         placement = _placement(request, sent.world_file)
 
         def work(data: bytes, of: Ticket) -> bytes:
             return segment(engine, data, output, scale, of, placement)
 
-        if not sent.many and not _wants_lines(request):
+        if not sent.many and not lines:
             ((_, data),) = sent.images
             return Response(await perform(engine, request, ticket, lambda: work(data, ticket)), _TYPES[output])
         if not output.in_json:
@@ -71,18 +75,18 @@ async def segment_image(engine: Engine, request: Request) -> Response:
                 "send one image",
             )
         entries = each(engine, request, ticket, sent.images, work)
-        if not _wants_lines(request):
+        if not lines:
             return Response(await as_list(entries))
-        lines = as_lines(entries, held.pop_all())
-        await anext(lines)  # from here on its end lets go of what is held, whoever ends it
-        return Response(b"", _LINES, stream=lines)
+        stream = as_lines(entries, held.pop_all())
+        await anext(stream)  # from here on its end lets go of what is held, whoever ends it
+        return Response(b"", _LINES, stream=stream)
 
 
-async def _read(body: bytes, content_type: str) -> Sent:
-    """The images in a body; a large one is taken apart beside the event loop."""
-    if len(body) <= _IN_THE_LOOP:
-        return images_of(body, content_type)
-    return await asyncio.to_thread(images_of, body, content_type)
+async def _read(body: bytes, content_type: str, limit: int, grow: Callable[[int], None]) -> Sent:
+    """The images in a body; a large one or an archive is taken apart beside the event loop."""
+    if len(body) <= _IN_THE_LOOP and "zip" not in content_type:
+        return images_of(body, content_type, limit, grow)
+    return await asyncio.to_thread(images_of, body, content_type, limit, grow)
 
 
 def _wants_lines(request: Request) -> bool:
