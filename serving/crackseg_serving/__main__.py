@@ -110,6 +110,7 @@ async def _live(engine: Engine, loading: asyncio.Future[None], settings: Setting
     await loading
     gc.freeze()  # what a server is made of need not be looked through again
     gc.enable()
+    engine.serve()
     _LOG.info("ready", extra=engine.summary())
     await stopping
     engine.drain()

@@ -129,7 +129,7 @@ class Engine:
         return self._workers.waiting + (self._batcher.depth if self._batcher else 0)
 
     def load(self) -> None:
-        """Open, check and warm up the model, then be ready. Blocks; raises ModelFailure."""
+        """Open, check and warm up the model. Blocks; raises ModelFailure."""
         from crackseg_serving.runtime.session import open_session
         from crackseg_serving.runtime.signature import whole_size
         from crackseg_serving.runtime.warmup import warm_up
@@ -161,8 +161,10 @@ class Engine:
         )
         self._model = model = _describe(settings, session, digest.result(), whole)
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
-        if self._state.reason == "Starting":
-            self._state = State("Serving", "the model is loaded and warm")
+
+    def serve(self) -> None:
+        """Be ready: the model is loaded, and every port listens."""
+        self._state = State("Serving", "the model is loaded and warm")
 
     def drain(self) -> None:
         """No longer ready; what comes all the same is still answered."""

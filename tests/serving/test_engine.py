@@ -41,6 +41,7 @@ def load(model: Path, processors: int = 2, **settings: str) -> Engine:
     made = dataclasses.replace(made, processors=processors, workers=2 * processors)
     engine = Engine(made, Metrics())
     engine.load()
+    engine.serve()
     return engine
 
 
