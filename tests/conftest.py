@@ -11,7 +11,20 @@ os.environ.setdefault(
     "ORT_DISABLE_TELEMETRY", "1"
 )  # before anything loads ONNX Runtime, which would report to its maker
 
-LAYERS = ("unit", "golden", "properties", "contract", "packaging", "readme", "models", "serving", "bench", "api", "local", "e2e")
+LAYERS = (
+    "unit",
+    "golden",
+    "properties",
+    "contract",
+    "packaging",
+    "readme",
+    "models",
+    "serving",
+    "bench",
+    "api",
+    "local",
+    "e2e",
+)
 
 
 def _layer(item: pytest.Item) -> int:

@@ -20,6 +20,7 @@ MODEL_SHA256: Final = "MODEL_SHA256"  # init container; empty: any bytes, the di
 INFERENCE_DEVICE: Final = "INFERENCE_DEVICE"  # Auto | CPU | CUDA | TensorRT
 APP_HOST: Final = "APP_HOST"
 APP_PORT: Final = "APP_PORT"
+APP_GRPC_PORT: Final = "GRPC_PORT"  # 0: no gRPC
 LOG_LEVEL: Final = "LOG_LEVEL"
 BATCH_SIZE: Final = "BATCH_SIZE"
 BATCH_DELAY_MILLISECONDS: Final = "BATCH_DELAY_MILLISECONDS"
@@ -32,6 +33,8 @@ MEMORY_LIMIT: Final = "MEMORY_LIMIT"  # bytes
 # Ports and paths inside the pod.
 PORT: Final = 8080
 PORT_NAME: Final = "http"
+GRPC_PORT: Final = 9000
+GRPC_PORT_NAME: Final = "grpc"
 MODEL_FOLDER: Final = "/models"
 MODEL_FILE: Final = "/models/model.onnx"
 CLAIM_FOLDER: Final = "/claims"  # pvc://CLAIM/path is mounted at /claims/CLAIM in the init container

@@ -27,7 +27,6 @@ DRAIN_SECONDS: Final = "DRAIN_SECONDS"
 ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
 CLIENT_SECONDS: Final = "CLIENT_SECONDS"
 INPUT_SIZE: Final = "INPUT_SIZE"
-GRPC_PORT: Final = "GRPC_PORT"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
 
 
@@ -90,7 +89,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         device=_choice(env, contract.INFERENCE_DEVICE, "Auto", DEVICES),
         host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
         port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
-        grpc_port=_whole(env, GRPC_PORT, 9000, 0, 65535),
+        grpc_port=_whole(env, contract.APP_GRPC_PORT, contract.GRPC_PORT, 0, 65535),
         log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
         batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,

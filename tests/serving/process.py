@@ -60,7 +60,11 @@ class ServerProcess:
         self.lines: list[dict[str, Any]] = []
         self._ports: queue.Queue[int] = queue.Queue()
         env = environment(
-            APP_HOST="127.0.0.1", APP_PORT="0", GRPC_PORT="0", DRAIN_SECONDS="0", TERMINATION_LOG=str(self.termination_log)
+            APP_HOST="127.0.0.1",
+            APP_PORT="0",
+            GRPC_PORT="0",
+            DRAIN_SECONDS="0",
+            TERMINATION_LOG=str(self.termination_log),
         )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "crackseg_serving"], env={**env, **settings}, stderr=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The NetworkPolicy: the serving port and no other can be reached."""
+"""The NetworkPolicy: the serving ports and no others can be reached."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ def build_network_policy(model: ObservedModel) -> Object:
     spec = {
         "podSelector": {"matchLabels": selector(model)},
         "policyTypes": ["Ingress"],
-        "ingress": [{"ports": [{"port": contract.PORT, "protocol": "TCP"}]}],
+        "ingress": [{"ports": [{"port": port, "protocol": "TCP"} for port in (contract.PORT, contract.GRPC_PORT)]}],
     }
     return {**child("networking.k8s.io/v1", "NetworkPolicy", model.name, model), "spec": spec}

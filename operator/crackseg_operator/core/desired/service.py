@@ -15,6 +15,8 @@ from crackseg_serving import contract
 
 #: What clients inside the cluster connect to.
 SERVICE_PORT: Final = 80
+GRPC_SERVICE_PORT: Final = contract.GRPC_PORT
+_H2C: Final = {"appProtocol": "kubernetes.io/h2c"}  # for proxies that cannot tell gRPC by the port's name
 
 
 def build_service(model: ObservedModel, revision: str | None) -> Object:
@@ -29,5 +31,9 @@ def build_candidate_service(model: ObservedModel, source: Source) -> Object:
 
 
 def _spec(model: ObservedModel, revision: str | None) -> dict[str, Any]:
-    port = {"name": contract.PORT_NAME, "port": SERVICE_PORT, "protocol": "TCP", "targetPort": contract.PORT_NAME}
-    return {"type": "ClusterIP", "selector": selector(model, revision), "ports": [port]}
+    ports = [_port(contract.PORT_NAME, SERVICE_PORT), {**_port(contract.GRPC_PORT_NAME, GRPC_SERVICE_PORT), **_H2C}]
+    return {"type": "ClusterIP", "selector": selector(model, revision), "ports": ports}
+
+
+def _port(name: str, number: int) -> dict[str, Any]:
+    return {"name": name, "port": number, "protocol": "TCP", "targetPort": name}
