@@ -99,7 +99,9 @@ def test_nothing_is_written_on_restart_and_at_rest(here, restarted, note):
         here.given(model(f"calm-{number}"))
     for number in range(3):
         here.wait(f"calm-{number}", serves("1.0.0"))
-    wait_until(lambda: len(here.kubectl.items("events", "--field-selector=reason=Promoted")) == 3, 30, "the last Events")
+    wait_until(
+        lambda: len(here.kubectl.items("events", "--field-selector=reason=Promoted")) == 3, 30, "the last Events"
+    )
     before = [request for request in written(here) if request.namespace == here.name]
     began = time.monotonic()
     restarted()
