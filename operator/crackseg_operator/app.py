@@ -89,6 +89,8 @@ class App:
         await self._endpoints.stop()
         await self._kube.close()
         await self._lease_kube.close()
+        # A watch that kopf cancelled between two events is left half read, and kopf would wait five seconds for it.
+        await asyncio.get_running_loop().shutdown_asyncgens()
 
     def watching_session(self) -> kopf.AiohttpSession:
         """The session of kopf: as many connections as watches, traced."""
