@@ -29,6 +29,7 @@ TILE_OVERLAP: Final = "TILE_OVERLAP"
 THRESHOLD_PERCENT: Final = "THRESHOLD_PERCENT"
 MAX_WORKERS: Final = "MAX_WORKERS"
 MEMORY_LIMIT: Final = "MEMORY_LIMIT"  # bytes
+IMAGE_URL_HOSTS: Final = "IMAGE_URL_HOSTS"  # separated by commas; empty: no image is fetched from a URL
 
 # Ports and paths inside the pod.
 PORT: Final = 8080

@@ -17,7 +17,7 @@ from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
 from crackseg_serving.inference.statistics import Statistics
 
-STAGES = ("queue", "decode", "inference", "encode")
+STAGES = ("fetch", "queue", "decode", "inference", "encode")
 #: A request's id that every reader of OpenMetrics can read; 128 letters are allowed for names and values together.
 _EXEMPLAR = re.compile(r"[\w.:/+=-]{1,100}", re.ASCII)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -38,7 +38,7 @@ class Metrics:
         )
         stages = self._histogram(
             "crackseg_stage_duration_seconds",
-            "Time in one stage: queue (waiting for a worker), decode, inference (a whole image), encode.",
+            "Time in one stage: fetch (an image from its URL), queue (waiting for a worker), decode, inference (a whole image), encode.",
             labels=("stage",),
         )
         self._stages = {stage: stages.labels(stage) for stage in STAGES}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
 CLIENT_SECONDS: Final = "CLIENT_SECONDS"
 INPUT_SIZE: Final = "INPUT_SIZE"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
+
+#: A name, or all names one label below it; a port where it is not the scheme's own. An address of figures is none.
+_HOST: Final = re.compile(r"(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?")
 
 
 class SettingsError(ValueError):
@@ -65,6 +69,7 @@ class Settings:
     client_seconds: int  # how long a client may take to send its headers, or next to nothing of its body
     drain_seconds: int
     access_log_sample: float
+    image_url_hosts: tuple[str, ...]  # where images may be fetched from
     termination_log: Path
 
 
@@ -107,6 +112,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         client_seconds=_whole(env, CLIENT_SECONDS, 20, 1, 3600),
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
         access_log_sample=_share(env, ACCESS_LOG_SAMPLE, 0.0),
+        image_url_hosts=_hosts(env, contract.IMAGE_URL_HOSTS),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
     )
 
@@ -137,6 +143,17 @@ def _sides(env: Mapping[str, str], name: str) -> tuple[int, int] | None:
     if len(sides) > 2 or not all(side.isdecimal() and 8 <= int(side) <= 4096 for side in sides):
         raise SettingsError(f"{name} is {text!r}, but must be 0 (tiles), or one size or height,width from 8 to 4096")
     return int(sides[0]), int(sides[-1])
+
+
+def _hosts(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    hosts = tuple(host for part in _text(env, name, "").split(",") if (host := part.strip().lower()))
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"{name} has {host!r}, but must have names of hosts such as photos.example.org, *.example.org or "
+                "photos.example.org:8443, separated by commas"
+            )
+    return hosts
 
 
 def _share(env: Mapping[str, str], name: str, default: float) -> float:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,8 @@ def environment(**settings: str) -> dict[str, str]:
 class ServerProcess:
     """`python -m crackseg_serving`, its log, and its end."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, within: Sequence[str] = (), **settings: str) -> None:
+        """`within` is a command that runs the server's as its arguments: in a network of its own, for example."""
         self.termination_log = folder / "termination-log"
         self.lines: list[dict[str, Any]] = []
         self._ports: queue.Queue[int] = queue.Queue()
@@ -67,7 +68,10 @@ class ServerProcess:
             TERMINATION_LOG=str(self.termination_log),
         )
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "crackseg_serving"], env={**env, **settings}, stderr=subprocess.PIPE, text=True
+            [*within, sys.executable, "-m", "crackseg_serving"],
+            env={**env, **settings},
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

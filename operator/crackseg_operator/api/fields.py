@@ -108,6 +108,16 @@ HostName = Annotated[
 ]
 """A fully qualified host name."""
 
+SourceHost = Annotated[
+    str,
+    _text(
+        r"^(\*\.)?([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z]([-a-z0-9]*[a-z0-9])?(:[0-9]{1,5})?$",
+        "a DNS name in lower case such as photos.example.org, *.example.org or photos.example.org:8443, without scheme or path",
+        253,
+    ),
+]
+"""A host, or all hosts one label below a name; perhaps with a port."""
+
 VersionText = Annotated[
     str,
     _text(

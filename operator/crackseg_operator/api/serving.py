@@ -5,9 +5,9 @@ Imported by `spec` and `status`. See `spec` for how descriptions, defaults and r
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from crackseg_operator.api.fields import (
     ATOMIC,
@@ -19,6 +19,7 @@ from crackseg_operator.api.fields import (
     Model,
     Quantity,
     Rule,
+    SourceHost,
     keyed_by,
 )
 
@@ -47,6 +48,15 @@ class Tiling(Model):
             ".overlapPixels",
         ),
     )
+
+
+class ImageURL(Model):
+    """From where the server fetches an image itself, when a client names its URL instead of sending it."""
+
+    allowed_hosts: Annotated[list[SourceHost], AfterValidator(sorted)] = Field(
+        default_factory=list, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}
+    )
+    """Hosts that images are fetched from, such as photos.example.org, *.example.org (every name one label below) or photos.example.org:8443 (a port that is not the scheme's own). Their addresses must be public ones. Empty: requests with a URL are refused."""
 
 
 def _quantities(field: str) -> Rule:
@@ -149,6 +159,8 @@ class Serving(Model):
     """How images larger than one tile are cut and put together again."""
     threshold_percent: int | None = Field(None, ge=1, le=99)
     """A pixel counts as crack where the model's probability reaches this many percent. Absent: what the model's own metadata say, else 50."""
+    image_url: ImageURL | None = Field(None, alias="imageURL")
+    """From where the server fetches an image itself, when a client names its URL instead of sending it. Absent: from nowhere."""
     resources: Resources = Field(default_factory=Resources)
     """Compute resources of each pod."""
     node_selector: dict[str, LabelValue] = Field(default_factory=dict, max_length=16)

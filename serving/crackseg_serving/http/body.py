@@ -40,7 +40,7 @@ async def receive_body(
     parts: list[bytes] = []
     try:
         async with asyncio.timeout(None) as patience:
-            pace = _Pace(engine.settings.client_seconds, ticket, patience)
+            pace = Pace(engine.settings.client_seconds, ticket, patience)
             async for part in _parts(request, limit, grow, pace):
                 parts.append(part)  # noqa: PERF401 - what has come is told of when the rest does not
     except TimeoutError:
@@ -54,7 +54,7 @@ async def receive_body(
     return body if coding == "identity" else await asyncio.to_thread(decompress, body, coding, limit, grow)
 
 
-class _Pace:
+class Pace:
     """How long a body may take: some seconds, and one more for every 16 KiB that have come; never beyond its ticket."""
 
     def __init__(self, seconds: float, ticket: Ticket, patience: asyncio.Timeout) -> None:
@@ -68,7 +68,7 @@ class _Pace:
         self._patience.reschedule(self._began + allowed)
 
 
-async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: _Pace) -> AsyncIterator[bytes]:
+async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: Pace) -> AsyncIterator[bytes]:
     size = 0
     while True:
         try:

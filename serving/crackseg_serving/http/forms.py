@@ -1,4 +1,4 @@
-"""The images in a body: the body itself, parts of a form, or base64 in JSON; and what the sender says beside them."""
+"""The images in a body: the body itself, parts of a form, base64 or a URL in JSON; and what the sender says beside them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ class Sent:
     many: bool = False  # the answer is a list, however many there are
     archive: bool = False
     world_file: str | None = None
+    url: str | None = None  # where the one image is still to be fetched from
 
 
 def image_limit(content_type: str, limit: int) -> int:
@@ -44,7 +45,9 @@ def image_limit(content_type: str, limit: int) -> int:
 
 
 def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], None]) -> Sent:
-    """The encoded images in a body: the body itself, a form's parts `image` or `images`, `{"image": "base64"}`, a zip archive's files.
+    """The encoded images in a body: itself, a form's parts `image` or `images`, `{"image": "base64"}`, a zip archive's files.
+
+    Or the URL of one: `{"url": "https://…"}`, or a form's part `url`.
 
     What an archive unpacks to has at most `limit` bytes, of which `grow` hears first.
 
@@ -54,7 +57,7 @@ def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], 
     if kind == b"multipart/form-data":
         sent = _from_form(body, options.get(b"boundary", b""))
     elif kind == b"application/json":
-        sent = Sent((("", _from_json(body)),))
+        sent = _from_json(body)
     elif kind in _ARCHIVES:
         from crackseg_serving.http.archive import unpack  # what few send, the start need not wait for
 
@@ -68,7 +71,7 @@ def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], 
             f"{kind.decode('latin-1')} holds no image: send image/jpeg, image/png …, multipart/form-data, application/json or "
             "application/zip",
         )
-    if not sent.many and not sent.images[0][1]:
+    if not sent.many and sent.url is None and not sent.images[0][1]:
         raise Refused(
             Cause.BAD_REQUEST,
             "there is no image in the request: send its bytes as the body, or as part `image` of a form",
@@ -76,16 +79,21 @@ def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], 
     return sent
 
 
-def _from_json(body: bytes) -> bytes:
+def _from_json(body: bytes) -> Sent:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise Refused(Cause.BAD_REQUEST, f"the body is not JSON: {error}") from None
-    text = document.get("image") if isinstance(document, dict) else None
-    if not isinstance(text, str):
-        raise Refused(Cause.BAD_REQUEST, 'the JSON has no image: send {"image": "the file in base64"}')
+    fields = document if isinstance(document, dict) else {}
+    text, url = fields.get("image"), fields.get("url")
+    if isinstance(url, str) and text is None:
+        return Sent((), url=url)
+    if not isinstance(text, str) or url is not None:
+        raise Refused(
+            Cause.BAD_REQUEST, 'the JSON has no image: send {"image": "the file in base64"} or {"url": "https://…"}'
+        )
     try:
-        return base64.b64decode(text, validate=True)
+        return Sent((("", base64.b64decode(text, validate=True)),))
     except (binascii.Error, ValueError) as error:
         raise Refused(Cause.BAD_REQUEST, f"`image` is not base64: {error}") from None
 
@@ -143,15 +151,19 @@ def _from_form(body: bytes, boundary: bytes) -> Sent:
     except (MultipartParseError, ValueError) as error:
         raise Refused(Cause.BAD_REQUEST, f"the form could not be read: {error}") from None
     found = [part for part in form.parts if part.name in {"image", "images"}]
-    if not found:
+    urls = [part.content.decode("utf-8", "replace").strip() for part in form.parts if part.name == "url"]
+    if urls and (found or len(urls) > 1):
+        raise Refused(Cause.BAD_REQUEST, "the form has more than one part `url`, or images beside it: send one of them")
+    if not found and not urls:
         names = ", ".join(sorted({part.name for part in form.parts})[:8]) or "none"
         raise Refused(Cause.BAD_REQUEST, f"the form has no part named `image`; its parts: {names}")
     if len(found) > MOST_IMAGES:
         raise Refused(Cause.BAD_REQUEST, f"the form has {len(found)} images: send {MOST_IMAGES} at most")
-    many = len(found) > 1 or found[0].name == "images"
+    many = len(found) > 1 or any(part.name == "images" for part in found)
     world = next((part.content for part in form.parts if part.name == "worldfile"), None)
     return Sent(
         tuple((part.file, bytes(part.content)) for part in found),
         many=many,
         world_file=None if world is None else bytes(world[:1024]).decode("ascii", "replace"),
+        url=urls[0] if urls else None,
     )

@@ -94,8 +94,13 @@ _WORK: Final = [400, 404, 408, 413, 415, 429, 500, 503]
 
 def _segment() -> Json:
     image: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
-    parts = {"image": image, "images": _list(image), "worldfile": _TEXT}
-    form = {"type": "object", "properties": parts, "anyOf": [{"required": ["image"]}, {"required": ["images"]}]}
+    url = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": 4096}
+    parts = {"image": image, "images": _list(image), "url": url, "worldfile": _TEXT}
+    form = {
+        "type": "object",
+        "properties": parts,
+        "anyOf": [{"required": [name]} for name in ("image", "images", "url")],
+    }
     encoded = {"type": "string", "contentEncoding": "base64"}
     kinds = ("image/jpeg", "image/png", "image/tiff", "image/webp", "image/bmp", "application/octet-stream")
     parameters = [
@@ -107,13 +112,14 @@ def _segment() -> Json:
     operation = _get(
         "The cracks of a photograph, or of several",
         {"type": ["object", "array"]},
-        sorted([*_WORK, 406, 422]),
+        sorted([*_WORK, 403, 406, 422, 502, 504]),
         parameters,
     )
     for kind in ("image/png", "image/jpeg", "application/geo+json", "text/csv", "application/x-ndjson"):
         operation["responses"]["200"]["content"][kind] = {}
     content: Json = {kind: {} for kind in kinds} | {"multipart/form-data": {"schema": form}}
-    content |= _content(_object("image", image=encoded)) | {"application/zip": {}}
+    either = {"oneOf": [_object("image", image=encoded), _object("url", url=url)]}
+    content |= _content(either) | {"application/zip": {}}
     return {**operation, "requestBody": {"required": True, "content": content}}
 
 

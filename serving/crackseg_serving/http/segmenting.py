@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Final
 
 from crackseg_serving.admission import Ticket
@@ -17,7 +19,7 @@ from crackseg_serving.http.forms import Sent, image_limit, images_of
 from crackseg_serving.http.many import as_lines, as_list, each
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem
-from crackseg_serving.http.work import perform, timeout_of
+from crackseg_serving.http.work import attended, perform, timeout_of
 from crackseg_serving.imaging import Placement, read_world_file
 from crackseg_serving.segmentation import segment
 
@@ -59,6 +61,9 @@ async def segment_image(engine: Engine, request: Request) -> Response:
         sent = await _read(
             await receive_body(engine, request, ticket, grow, limit), content_type, engine.settings.max_bytes, grow
         )
+        if sent.url is not None:
+            fetched = await _fetch(engine, request, sent.url, ticket, grow)
+            sent = replace(sent, images=(("", fetched),))
         lines = sent.archive or _wants_lines(request)
         placement = _placement(request, sent.world_file)
 
@@ -87,6 +92,23 @@ async def _read(body: bytes, content_type: str, limit: int, grow: Callable[[int]
     if len(body) <= _IN_THE_LOOP and "zip" not in content_type:
         return images_of(body, content_type, limit, grow)
     return await asyncio.to_thread(images_of, body, content_type, limit, grow)
+
+
+async def _fetch(engine: Engine, request: Request, url: str, ticket: Ticket, grow: Callable[[int], None]) -> bytes:
+    """The image that lies at `url`. Raises Refused or Problem (403, 502, 504)."""
+    if not engine.settings.image_url_hosts:
+        raise Problem(
+            403,
+            "URL not allowed",
+            "this server fetches no images: send the file itself, or name the URL's host in "
+            "spec.serving.imageURL.allowedHosts of the CrackSegModel (IMAGE_URL_HOSTS)",
+        )
+    # The client's library comes with the first that asks, and not in the event loop: most servers never fetch anything.
+    await asyncio.to_thread(importlib.import_module, "crackseg_serving.http.fetching")
+    from crackseg_serving.http.fetching import fetch
+
+    with engine.metrics.stage("fetch"):
+        return await attended(request, fetch(engine.settings, url, ticket, grow))
 
 
 def _wants_lines(request: Request) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from crackseg_serving.admission import Ticket
@@ -49,6 +49,22 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
     finally:
         gone.cancel()
         ticket.cancel()  # whoever still works on it, after the server's grace for example, need not go on
+
+
+async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, done on the event loop; called off where the client leaves. Raises Refused."""
+    doing = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(disconnected(request))
+    either: set[asyncio.Future[Any]] = {doing, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not doing.done():
+            raise Refused(Cause.CLIENT_GONE, "the client closed the connection")
+        return doing.result()
+    finally:
+        gone.cancel()
+        doing.cancel()
+        await asyncio.wait({doing})  # it has let go of what it held
 
 
 async def disconnected(request: Request) -> None:

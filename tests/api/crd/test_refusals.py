@@ -68,6 +68,13 @@ REFUSED = [
         "make the overlap smaller or the tiles larger",
         "tiles that overlap by more than half",
     ),
+    row(
+        "serving: {imageURL: {allowedHosts: ['https://photos.example.org']}}",
+        "must be a DNS name in lower case such as photos.example.org",
+        "a source of images with a scheme",
+    ),
+    row("serving: {imageURL: {allowedHosts: ['10.0.0.1']}}", "must be a DNS name", "a source that is an address"),
+    row("serving: {imageURL: {allowedHosts: [a.org, a.org]}}", "Duplicate value", "the same source twice"),
     row("serving: {thresholdPercent: 0}", "spec.serving.thresholdPercent in body should be greater", "all is crack"),
     row("serving: {resources: {requests: {cpu: lots}}}", "such as cpu: 500m and memory: 1Gi", "no quantity"),
     row("serving: {resources: {limits: {memory: -1Gi}}}", "that are not negative", "a negative quantity"),

@@ -31,6 +31,7 @@ def test_the_name_is_pinned() -> None:
         pytest.param({"exposure": {"host": "a.example.org"}}, id="exposure"),
         pytest.param({"serving": {"device": "Auto", "gpus": 0, "batching": {"maxSize": 8}}}, id="defaults written out"),
         pytest.param({"serving": {"resources": {}, "tolerations": [], "nodeSelector": {}}}, id="empty fields"),
+        pytest.param({"serving": {"imageURL": {"allowedHosts": []}}}, id="no host to fetch images from"),
     ],
 )
 def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None:
@@ -47,6 +48,7 @@ def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None
         pytest.param({"serving": {"image": "other:1"}}, id="image"),
         pytest.param({"serving": {"gpus": 1}}, id="gpus"),
         pytest.param({"serving": {"batching": {"maxSize": 9}}}, id="batching"),
+        pytest.param({"serving": {"imageURL": {"allowedHosts": ["a.org"]}}}, id="hosts to fetch images from"),
         pytest.param({"serving": {"resources": {"limits": {"cpu": 1}}}}, id="resources"),
     ],
 )
@@ -58,6 +60,14 @@ def test_equal_amounts_are_equal_however_they_are_written() -> None:
     names = {
         source(serving={"resources": {"limits": {"cpu": cpu, "memory": memory}}}).revision
         for cpu, memory in ((1, "1Gi"), ("1", "1024Mi"), ("1000m", "1048576Ki"))
+    }
+    assert len(names) == 1
+
+
+def test_a_set_of_hosts_is_equal_in_any_order() -> None:
+    names = {
+        source(serving={"imageURL": {"allowedHosts": hosts}}).revision
+        for hosts in (["a.org", "b.org"], ["b.org", "a.org"])
     }
     assert len(names) == 1
 

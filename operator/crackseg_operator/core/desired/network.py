@@ -8,7 +8,7 @@ from crackseg_serving import contract
 
 
 def build_network_policy(model: ObservedModel) -> Object:
-    """The policy for all pods of the model. What they may reach is left open: models come from anywhere."""
+    """The policy for all pods of the model. What they may reach is left open: models, and images by URL, come from anywhere."""
     spec = {
         "podSelector": {"matchLabels": selector(model)},
         "policyTypes": ["Ingress"],

@@ -103,6 +103,8 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
     }
     if serving.threshold_percent is not None:
         env[contract.THRESHOLD_PERCENT] = str(serving.threshold_percent)
+    if serving.image_url and serving.image_url.allowed_hosts:
+        env[contract.IMAGE_URL_HOSTS] = ",".join(serving.image_url.allowed_hosts)
     container = _container("serving", source, pull_policy, contract.SERVE_COMMAND, env)
     limits = serving.resources.limits
     for variable, resource in ((contract.MAX_WORKERS, "cpu"), (contract.MEMORY_LIMIT, "memory")):
