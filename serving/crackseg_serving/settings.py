@@ -27,7 +27,6 @@ REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
 DRAIN_SECONDS: Final = "DRAIN_SECONDS"
 ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
 CLIENT_SECONDS: Final = "CLIENT_SECONDS"
-INPUT_SIZE: Final = "INPUT_SIZE"
 TERMINATION_LOG: Final = "TERMINATION_LOG"
 
 #: A name, or all names one label below it; a port where it is not the scheme's own. An address of figures is none.
@@ -100,7 +99,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
         tile_size=tile,
         tile_overlap=_whole(env, contract.TILE_OVERLAP, min(64, tile // 2), 0, 2048),
-        input_size=_sides(env, INPUT_SIZE),
+        input_size=_sides(env, contract.INPUT_SIZE),
         threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,
         processors=processors,
         workers=_whole(env, contract.MAX_WORKERS, 2 * processors, 1, 1024),

@@ -69,7 +69,7 @@ def _type(node: Schema) -> str:
     if isinstance(node.get("additionalProperties"), dict):
         return f"map of {_type(node['additionalProperties'])}, at most {node['maxProperties']}"
     if node.get("x-kubernetes-int-or-string"):
-        return "quantity"
+        return "integer or string" if "default" in node else "quantity"  # an amount has none
     if node.get("type") == "integer":
         return "integer" + _bounds(node)
     return "timestamp" if node.get("format") == "date-time" else str(node["type"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from crackseg_operator.api.fields import (
     ATOMIC,
@@ -23,14 +23,28 @@ from crackseg_operator.api.fields import (
     keyed_by,
 )
 
+BatchSize = Annotated[
+    Annotated[int, Field(ge=1, le=256)] | Literal["Auto"],
+    WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}),
+]
+"""A number, or Auto."""
+
 
 class Batching(Model):
     """How images that arrive together are gathered into one run of the model."""
 
-    max_size: int = Field(8, ge=1, le=256)
-    """The most images (or tiles) in one run. A model whose ONNX file fixes its batch size is run with that size."""
+    max_size: BatchSize = 8
+    """The most images (or tiles) in one run. Auto: what the server finds to pay when it times runs at its start, and the delay that goes with it. A model whose ONNX file fixes its batch size is run with that size."""
     max_delay_milliseconds: int = Field(5, ge=0, le=1000)
-    """How long an image waits for others to join its run, in milliseconds. 0 runs at once what is there."""
+    """How long an image waits for others to join its run, in milliseconds. 0 runs at once what is there. On a CPU nothing waits, and with maxSize Auto the server finds the delay itself."""
+
+    cel: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            "type(self.maxSize) == int ? self.maxSize >= 1 && self.maxSize <= 256 : self.maxSize == 'Auto'",
+            "spec.serving.batching.maxSize must be a whole number from 1 to 256, or Auto",
+            ".maxSize",
+        ),
+    )
 
 
 class Tiling(Model):
@@ -57,6 +71,10 @@ class ImageURL(Model):
         default_factory=list, max_length=64, json_schema_extra={"x-kubernetes-list-type": "set"}
     )
     """Hosts that images are fetched from, such as photos.example.org, *.example.org (every name one label below) or photos.example.org:8443 (a port that is not the scheme's own). Their addresses must be public ones. Empty: requests with a URL are refused."""
+
+
+#: CEL: the tiling is what the API server fills in where nobody wrote one.
+_USUAL_TILES = " && ".join(f"self.tiling.{name} == {size}" for name, size in Tiling().model_dump(by_alias=True).items())
 
 
 def _quantities(field: str) -> Rule:
@@ -157,6 +175,8 @@ class Serving(Model):
     """How images that arrive together are gathered into one run of the model."""
     tiling: Tiling = Field(default_factory=Tiling)
     """How images larger than one tile are cut and put together again."""
+    input_size_pixels: int | None = Field(None, ge=8, le=4096)
+    """The whole picture is scaled to a square of this many pixels and run once, instead of being cut into tiles: for models that were trained so. A multiple of what the model asks for. Absent: what the model's own metadata say (crackseg.input.size), else tiles."""
     threshold_percent: int | None = Field(None, ge=1, le=99)
     """A pixel counts as crack where the model's probability reaches this many percent. Absent: what the model's own metadata say, else 50."""
     image_url: ImageURL | None = Field(None, alias="imageURL")
@@ -177,6 +197,11 @@ class Serving(Model):
             f"!has(self.nodeSelector) || self.nodeSelector.all(k, {IS_LABEL_KEY})",
             "spec.serving.nodeSelector must have label keys such as topology.kubernetes.io/zone",
             ".nodeSelector",
+        ),
+        Rule(
+            f"!has(self.inputSizePixels) || ({_USUAL_TILES})",
+            "spec.serving.tiling must be left out where spec.serving.inputSizePixels is set: the whole picture is run at once, and no tiles are cut",
+            ".tiling",
         ),
         Rule(
             "!(self.device in ['CUDA', 'TensorRT']) || self.gpus > 0",

@@ -57,7 +57,17 @@ REFUSED = [
     row("serving: {device: CPU, gpus: 1}", "remove gpus, or set device to Auto or CUDA", "the CPU with a GPU"),
     row("serving: {gpus: 17}", "spec.serving.gpus in body should be less than or equal to 16", "too many GPUs"),
     row("serving: {image: 'Not An Image'}", "spec.serving.image must be an image reference such as", "no image"),
-    row("serving: {batching: {maxSize: 0}}", "spec.serving.batching.maxSize in body should be greater", "no batch"),
+    row("serving: {batching: {maxSize: 0}}", "maxSize must be a whole number from 1 to 256, or Auto", "no batch"),
+    row("serving: {batching: {maxSize: 257}}", "must be a whole number from 1 to 256, or Auto", "too large a batch"),
+    row("serving: {batching: {maxSize: auto}}", "must be a whole number from 1 to 256, or Auto", "a batch in words"),
+    row(
+        "serving: {inputSizePixels: 4}", "spec.serving.inputSizePixels in body should be greater", "too small an input"
+    ),
+    row(
+        "serving: {inputSizePixels: 256, tiling: {sizePixels: 1024}}",
+        "spec.serving.tiling must be left out where spec.serving.inputSizePixels is set",
+        "tiles of a picture that is run whole",
+    ),
     row(
         "serving: {tiling: {sizePixels: 500}}",
         "spec.serving.tiling.sizePixels in body should be a multiple of 32",

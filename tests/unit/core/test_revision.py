@@ -48,6 +48,8 @@ def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None
         pytest.param({"serving": {"image": "other:1"}}, id="image"),
         pytest.param({"serving": {"gpus": 1}}, id="gpus"),
         pytest.param({"serving": {"batching": {"maxSize": 9}}}, id="batching"),
+        pytest.param({"serving": {"batching": {"maxSize": "Auto"}}}, id="batching that the server finds"),
+        pytest.param({"serving": {"inputSizePixels": 256}}, id="a whole picture in one run"),
         pytest.param({"serving": {"imageURL": {"allowedHosts": ["a.org"]}}}, id="hosts to fetch images from"),
         pytest.param({"serving": {"resources": {"limits": {"cpu": 1}}}}, id="resources"),
     ],

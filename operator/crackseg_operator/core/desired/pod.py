@@ -101,6 +101,8 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
         contract.TILE_SIZE: str(serving.tiling.size_pixels),
         contract.TILE_OVERLAP: str(serving.tiling.overlap_pixels),
     }
+    if serving.input_size_pixels is not None:
+        env[contract.INPUT_SIZE] = str(serving.input_size_pixels)
     if serving.threshold_percent is not None:
         env[contract.THRESHOLD_PERCENT] = str(serving.threshold_percent)
     if serving.image_url and serving.image_url.allowed_hosts:
