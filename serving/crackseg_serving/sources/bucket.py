@@ -21,7 +21,7 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from crackseg_serving.failures import ModelFailure
-from crackseg_serving.sources.opening import CHUNK_BYTES, Opened, Transient
+from crackseg_serving.sources.opened import CHUNK_BYTES, Opened, Transient
 
 _IDENTITIES = (
     "AWS_ACCESS_KEY_ID",

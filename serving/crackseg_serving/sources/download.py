@@ -16,7 +16,8 @@ from typing import BinaryIO
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.sources.location import parse_location, redact
-from crackseg_serving.sources.opening import Opener, Transient, opener
+from crackseg_serving.sources.opened import Transient
+from crackseg_serving.sources.opening import Opener, opener
 from crackseg_serving.sources.verify import check_onnx
 
 

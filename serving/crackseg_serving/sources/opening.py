@@ -1,29 +1,15 @@
-"""What every source hands to the download: a size if it is known, and the bytes; and the one error worth a retry."""
+"""Who opens which location, and files, which need no library. Called by `download`; loads only what a location needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.sources.location import BucketLocation, FileLocation, Location, WebLocation
-
-CHUNK_BYTES = 1 << 20
-
-
-class Transient(Exception):  # noqa: N818 - a condition of the world, which passes
-    """The source could not answer now; asking again may help."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A model about to be read. `size` is what the source announced, in bytes."""
-
-    size: int | None
-    chunks: Iterable[bytes | memoryview]
+from crackseg_serving.sources.opened import CHUNK_BYTES, Opened
 
 
 class Opener(Protocol):

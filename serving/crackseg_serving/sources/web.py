@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.sources.location import redact
-from crackseg_serving.sources.opening import CHUNK_BYTES, Opened, Transient
+from crackseg_serving.sources.opened import CHUNK_BYTES, Opened, Transient
 
 _WORTH_A_RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
