@@ -43,6 +43,11 @@ def test_what_several_modules_compile_has_one_version_so_that_it_is_compiled_onc
     assert different == {}
 
 
+def test_what_is_compiled_together_is_built_in_one_go():
+    assert set(programs.with_companions(["helm"])) >= {"helm", *programs.CONTROL_PLANE, "kubelet", "coredns"}
+    assert programs.with_companions(["kwok"]) == ["kwok"]
+
+
 def test_kubernetes_programs_say_their_version():
     module = programs.module_of("kubelet")
     assert "gitVersion=v1.34.4" in programs.build_flags(module, "v1.34.4")[-1]

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,7 +63,8 @@ def cluster(kind: str, tell: Callable[[str], None]) -> Iterator[Cluster]:
 
 
 def _local(tell: Callable[[str], None]) -> Cluster:
-    _stream("up", tell)
+    with _beside("build", tell):  # Go's linker leaves a core free, and the images need no cluster
+        _stream("up", tell)
     _stream("images", tell)
     try:
         tools = programs.ensure(["kubectl", "helm"])
@@ -79,18 +82,41 @@ def _local(tell: Callable[[str], None]) -> Cluster:
 
 def _stream(command: str, tell: Callable[[str], None]) -> None:
     """Run a command of the local cluster and hand on its progress; raises StepFailed with the end of it."""
+    _follow(command, _start(command), tell)
+
+
+@contextmanager
+def _beside(command: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Run a command while the block runs, and wait for it; a block that fails interrupts it.
+
+    Raises StepFailed with the end of the command's progress.
+    """
+    process = _start(command)
+    with ThreadPoolExecutor(1) as pool:
+        followed = pool.submit(_follow, command, process, tell)
+        try:
+            yield
+        except BaseException:
+            process.send_signal(signal.SIGINT)
+            raise
+        followed.result()
+
+
+def _start(command: str) -> subprocess.Popen[str]:
     arguments = [sys.executable, "-m", "crackseg_local", command]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "deploy" / "local")}
+    return subprocess.Popen(arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def _follow(command: str, process: subprocess.Popen[str], tell: Callable[[str], None]) -> None:
     told: list[str] = []
-    with subprocess.Popen(
-        arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with process:
         for line in process.stdout or ():
             told.append(line.rstrip())
             tell(line.rstrip())
     if process.returncode != 0:
         end = "\n".join(told[-20:])
-        raise StepFailed(f"'{' '.join(arguments[1:])}' ended with exit code {process.returncode}:\n{end}")
+        raise StepFailed(f"'crackseg_local {command}' ended with exit code {process.returncode}:\n{end}")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from crackseg_local import cluster, images, othercluster, programs, volumes
 from crackseg_local.errors import LocalClusterError
@@ -16,6 +17,9 @@ def _arguments() -> argparse.Namespace:
     commands.add_parser("up", help="bring the cluster up, or repair it")
     commands.add_parser("down", help="take the cluster away and leave the machine as it was")
     commands.add_parser("status", help="say what runs")
+    commands.add_parser(
+        "build", help="build the project's images (GPU=1: the GPU's serving image); no cluster is needed"
+    )
     commands.add_parser("images", help="build the project's images and load them (GPU=1: the GPU's serving image)")
     load = commands.add_parser("load", help="load an image into every node")
     load.add_argument("image", help="an image archive, or the name of an image that buildah has")
@@ -44,12 +48,20 @@ def _down() -> None:
         othercluster.down(kind)
 
 
+def _gpu() -> bool:
+    return os.environ.get("GPU") == "1"
+
+
+def _build() -> list[Path]:
+    return [images.build(image) for image in images.project_images(gpu=_gpu())]
+
+
 def _images() -> None:
-    kind, gpu = othercluster.chosen(), os.environ.get("GPU") == "1"
+    kind = othercluster.chosen()
     if kind != "local":
-        othercluster.load_images(kind, gpu=gpu)
+        othercluster.load_images(kind, gpu=_gpu())
         return
-    archives = [images.build(image) for image in images.project_images(gpu=gpu)]
+    archives = _build()
     nodes = cluster.running().nodes
     with step("loading the images into the nodes"):
         for archive in archives:
@@ -61,6 +73,7 @@ def _commands(arguments: argparse.Namespace) -> dict[str, Callable[[], object]]:
         "up": _up,
         "down": _down,
         "status": lambda: print(cluster.status()),
+        "build": _build,
         "images": _images,
         "load": lambda: images.load(arguments.image, cluster.running().nodes),
         "volume": lambda: volumes.create(cluster.running(), arguments.claim, arguments.folder),

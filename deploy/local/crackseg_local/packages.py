@@ -10,6 +10,8 @@ from pathlib import Path
 
 from crackseg_local.command import run
 from crackseg_local.errors import LocalClusterError
+from crackseg_local.lock import locked
+from crackseg_local.paths import cache_folder
 from crackseg_local.progress import step
 
 # program (or file) -> the Debian package that brings it
@@ -65,9 +67,14 @@ def ensure(programs: Sequence[str]) -> None:
 
     Raises LocalClusterError where that is impossible, naming the packages.
     """
-    wanted = missing_packages(programs)
+    if missing_packages(programs):
+        with locked(cache_folder() / "packages.lock", "installs Debian packages"):
+            _install(programs, missing_packages(programs))
+
+
+def _install(programs: Sequence[str], wanted: Sequence[str]) -> None:
     if not wanted:
-        return
+        return  # by the one that was waited for
     names = " ".join(wanted)
     if shutil.which("apt-get") is None:
         raise LocalClusterError(

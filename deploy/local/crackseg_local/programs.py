@@ -122,12 +122,19 @@ def bin_folder() -> Path:
 def ensure(programs: Sequence[str]) -> Path:
     """Build the programs that are missing, and return the folder that links to all that are there.
 
-    Raises LocalClusterError that names the program which did not build.
+    With one that is compiled together with others come these others: Go's caches are gone afterwards, and whoever asks
+    for the next one would compile it all again. Raises LocalClusterError that names the program which did not build.
     """
     if _missing(programs):
         with locked(cache_folder() / "build.lock", "builds programs"):
-            _build_missing(_missing(programs))
+            _build_missing(_missing(with_companions(_missing(programs))))
     return bin_folder()
+
+
+def with_companions(programs: Sequence[str]) -> list[str]:
+    """The programs, and all of those that any of them is compiled together with."""
+    together = [name for module in MODULES if module.folder in COMPILED_TOGETHER for name, _ in module.packages]
+    return [name for name in ALL if name in programs or (name in together and not set(together).isdisjoint(programs))]
 
 
 def _missing(programs: Sequence[str]) -> list[str]:
@@ -139,7 +146,8 @@ def _build_missing(missing: Sequence[str]) -> None:
     say(f"to build, once for this version: {', '.join(missing)}")
     for program in missing:
         _build(program, go)
-    _clean(go)
+    with step("removing the compiler's caches"):
+        shutil.rmtree(cache_folder() / "go", ignore_errors=True)
 
 
 def _go_environment() -> dict[str, str]:
@@ -174,9 +182,3 @@ def _build(program: str, go: str) -> None:
             "module proxy is reachable (go env GOPROXY) and run the command again: what is built is kept.",
         )
     unfinished.rename(target)
-
-
-def _clean(go: str) -> None:
-    """Remove Go's caches: gigabytes that nothing needs any more."""
-    run([go, "clean", "-modcache", "-cache"], env=_go_environment())
-    shutil.rmtree(cache_folder() / "go", ignore_errors=True)
