@@ -1,8 +1,9 @@
-"""`python -m crackseg_models`: render, train, export, report, bad. Arguments in, files and tables out; decides nothing."""
+"""`python -m crackseg_models`: render, train, export, quantize, report, bad. Arguments in, files and tables out; decides nothing."""
 
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -63,6 +64,32 @@ def _export(options: argparse.Namespace) -> None:
     for row in metrics.values():
         del row["model"], row["set"], row["scale"]
     describe(options.out, Metadata("pavement", options.version, options.training_data, metrics))
+
+
+def _quantize(options: argparse.Namespace) -> None:
+    from crackseg_models.quantize import Variant, make, photographs, rendered
+
+    if options.masks and len(options.images) != len(options.masks):
+        raise ValueError("give one --masks folder for every --images folder, or none")
+    name = f"{options.model.stem}-{options.precision.lower()}.onnx"
+    out = options.out or options.model.with_name(name)
+    version = options.version or f"{_version(options.model)}-{options.precision.lower()}"
+    variant = Variant(options.model, out, options.precision, version, options.minimum_agreement)
+    with tempfile.TemporaryDirectory() as folder:
+        masks = options.masks or [None] * len(options.images)
+        folders = list(zip(options.images, masks, strict=True))
+        pictures = photographs(folders) if folders else rendered(Path(folder), options.workers)
+        print(f"{'set':<12}{'pictures':>10}{'agreement':>11}{'IoU before':>12}{'IoU after':>11}", flush=True)
+        for name, figures in make(variant, pictures):
+            before, after = (f"{iou:.4f}" for iou in figures.iou) if figures.iou else ("-", "-")
+            print(f"{name:<12}{figures.pictures:>10}{figures.agreement:>11.4f}{before:>12}{after:>11}", flush=True)
+    print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {options.model.stat().st_size / 1e6:.1f} MB before")
+
+
+def _version(path: Path) -> str:
+    from crackseg_models.prediction import Model
+
+    return Model(path).metadata.version
 
 
 def _rows(models: list[Path], options: argparse.Namespace) -> list[dict[str, object]]:
@@ -137,6 +164,19 @@ def _add_export(commands: Commands) -> None:
     command.add_argument("--out", type=Path, required=True)
 
 
+def _add_quantize(commands: Commands) -> None:
+    command = commands.add_parser("quantize", help="a faster file of a model, kept only where its masks stay the same")
+    command.set_defaults(run=_quantize)
+    command.add_argument("model", type=Path)
+    command.add_argument("--precision", choices=("INT8", "FP16"), default="INT8", help="INT8: processors; FP16: cards")
+    command.add_argument("--images", type=Path, action="append", default=[], help="photographs; default: rendered ones")
+    command.add_argument("--masks", type=Path, action="append", default=[], help="one for every --images, or none")
+    command.add_argument("--minimum-agreement", type=float, default=0.98, help="intersection over union of both masks")
+    command.add_argument("--workers", type=int, default=1, help="that render pictures")
+    command.add_argument("--version", help="default: the model's own with -int8 or -fp16")
+    command.add_argument("--out", type=Path, help="default: beside the model, as NAME-int8.onnx")
+
+
 def _add_report(commands: Commands) -> None:
     command = commands.add_parser("report", help="IoU and F1 on pictures that no training saw")
     command.set_defaults(run=_report)
@@ -164,7 +204,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="crackseg_models", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (_add_render, _add_train, _add_export, _add_report, _add_bad):
+    for add in (_add_render, _add_train, _add_export, _add_quantize, _add_report, _add_bad):
         add(commands)
     return top
 

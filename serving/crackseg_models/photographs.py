@@ -15,6 +15,11 @@ from numpy.typing import NDArray
 HELD_BACK_ONE_IN = 5  # photographs whose SHA-256 begins with a byte divisible by this are never trained on
 
 
+def held_back(image: Path) -> bool:
+    """Whether a photograph is kept apart: it follows from its bytes."""
+    return hashlib.sha256(image.read_bytes()).digest()[0] % HELD_BACK_ONE_IN == 0
+
+
 @dataclass(frozen=True)
 class Pair:
     """One photograph and its mask, as files."""
@@ -25,7 +30,7 @@ class Pair:
     @property
     def held_back(self) -> bool:
         """Whether the training may not see it."""
-        return hashlib.sha256(self.image.read_bytes()).digest()[0] % HELD_BACK_ONE_IN == 0
+        return held_back(self.image)
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The picture [H, W, 3] RGB and the mask [H, W] 0 or 255; ValueError names a file that is no picture."""

@@ -1,5 +1,6 @@
 """The committed sample models: their contract, and that they find cracks in pictures that no training saw."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from crackseg_models.agreement import Picture, Served, compare
 from crackseg_models.prediction import Model
 from crackseg_models.report import judge, kept_apart, rendered, scaled
 
@@ -42,7 +44,7 @@ def test_the_file_is_small_and_says_what_it_is(version, models):
     assert all(0 < figures["iou"] < figures["f1"] < 1 for figures in told.metrics.values())
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", [*VERSIONS, "2.0.0-int8"])
 def test_the_file_tells_nothing_of_the_machine_that_made_it(version):
     data = path(version).read_bytes()
 
@@ -100,6 +102,35 @@ def test_each_sample_photograph_has_its_truth_and_the_second_version_finds_it(pi
 
 def test_there_is_a_sample_photograph():
     assert len(PICTURES) >= 3
+
+
+def test_the_int8_file_is_the_second_versions_and_says_so(models):
+    properties = Model(path("2.0.0-int8")).session.get_modelmeta().custom_metadata_map
+
+    assert path("2.0.0-int8").stat().st_size < path("2.0.0").stat().st_size / 3
+    assert properties["crackseg.version"] == "2.0.0-int8"
+    assert properties["crackseg.precision"] == "INT8"
+    assert properties["crackseg.source.digest"] == f"sha256:{hashlib.sha256(path('2.0.0').read_bytes()).hexdigest()}"
+    figures = json.loads(properties["crackseg.agreement"])
+    assert {"close-up", "survey"} <= set(figures)
+    assert all(each["agreement"] >= 0.98 for each in figures.values())
+
+
+def test_the_int8_file_marks_in_the_sample_photograph_what_its_source_marks():
+    photograph = SAMPLES / "photographs/branching.jpg"
+    found = compare(Served(path("2.0.0")), Served(path("2.0.0-int8")), [Picture(photograph)])
+
+    assert found.agreement > 0.97
+
+
+@pytest.mark.photographs
+def test_the_int8_file_agrees_with_its_source_on_survey_photographs(real_photographs):
+    images = sorted((real_photographs / "survey" / "images").glob("*"))
+    if not images:
+        pytest.skip(f"{real_photographs} has no folder survey")
+    found = compare(Served(path("2.0.0")), Served(path("2.0.0-int8")), [Picture(image) for image in images])
+
+    assert found.agreement >= 0.98
 
 
 @pytest.mark.photographs
