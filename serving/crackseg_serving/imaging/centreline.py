@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.thinning import Indices, bits_of_codes, neighbour_codes, ring_steps, thin
+from crackseg_serving.imaging.thinning import CHUNK, Indices, bits_of_codes, neighbour_codes, ring_steps, thin
 
 Values = TypeVar("Values", NDArray[np.float64], NDArray[np.complex128])
 
@@ -34,8 +34,13 @@ def _links_of_codes() -> NDArray[np.uint8]:
 
 _LINKS: Final = _links_of_codes()
 _DEGREE: Final = bits_of_codes().sum(axis=1).astype(np.uint8)  # of a link code
-_FIRST: Final = np.argmax(bits_of_codes(), axis=1)
-_LAST: Final = 7 - np.argmax(bits_of_codes()[:, ::-1], axis=1)
+#: The place in the ring of a link code's first and last link; 8: it has none.
+_FIRST_AND_LAST: Final = np.stack(
+    [
+        np.where(_DEGREE > 0, bits_of_codes().argmax(axis=1), 8),
+        np.where(_DEGREE > 0, 7 - bits_of_codes()[:, ::-1].argmax(axis=1), 8),
+    ]
+)
 _FORWARD: Final = (2, 3, 4, 5)  # east, south-east, south, south-west: each link once
 
 
@@ -62,16 +67,17 @@ def trace(frame: NDArray[np.uint8], half_widths: NDArray[np.float32]) -> CentreL
 
     `half_widths`: distance of each pixel of the frame to the crack's edge.
     """
-    pixels = thin(frame)
+    pixels, codes = thin(frame)
     number = np.empty(frame.size, np.int32)
-    line = _graph(frame, pixels, number)
-    frayed = _spurs(line, half_widths.reshape(-1)[pixels])
+    line = _graph(frame.shape[1], pixels, codes, number)
+    frayed = _spurs(line, half_widths.reshape(-1).take(pixels))
     if frayed.size:
         flat = frame.reshape(-1)
         flat[pixels[frayed]] = 0
-        line = _graph(frame, pixels[flat[pixels] != 0], number)
+        pixels = pixels[flat.take(pixels).view(bool)]
+        line = _graph(frame.shape[1], pixels, neighbour_codes(flat, pixels, ring_steps(frame.shape[1])), number)
     positions = smooth(line.positions, line.neighbours, np.flatnonzero(line.degree == 2))
-    lengths = np.abs(positions[line.links[0]] - positions[line.links[1]])
+    lengths = np.abs(positions.take(line.links[0]) - positions.take(line.links[1]))
     return CentreLine(line.pixels, line.degree, line.neighbours, line.links, positions, lengths)
 
 
@@ -84,47 +90,47 @@ def smooth(values: Values, neighbours: Indices, moving: Indices) -> Values:
     return values
 
 
-def _graph(frame: NDArray[np.uint8], pixels: Indices, number: NDArray[np.int32]) -> CentreLine:
+def _graph(stride: int, pixels: Indices, codes: NDArray[np.uint8], number: NDArray[np.int32]) -> CentreLine:
     """The graph of a thinned frame, with its nodes at pixel centres. `number` is scratch of the frame's size."""
-    stride = frame.shape[1]
-    steps = ring_steps(stride)
-    links = _LINKS[neighbour_codes(frame.reshape(-1), pixels, steps)]
-    degree = _DEGREE[links]
-    own = np.arange(pixels.size)
-    number[pixels] = own
-    linked = degree > 0
-    neighbours = np.stack([own, own])
-    neighbours[0, linked] = number[pixels[linked] + steps[_FIRST[links[linked]]]]
-    neighbours[1, linked] = number[pixels[linked] + steps[_LAST[links[linked]]]]
-    starts = [np.flatnonzero(links & (1 << bit)) for bit in _FORWARD]
-    stops = [number[pixels[start] + steps[bit]] for start, bit in zip(starts, _FORWARD, strict=True)]
+    links = _LINKS.take(codes)
+    number[pixels] = np.arange(pixels.size, dtype=np.int32)
+    steps = np.append(ring_steps(stride), 0)  # a node without a link names itself
+    neighbours = number.take(pixels + steps.take(_FIRST_AND_LAST.take(links, axis=1))).astype(np.intp)
+    starts = [np.flatnonzero((links & (1 << bit)).view(bool)) for bit in _FORWARD]
+    stops = [number.take(pixels.take(start) + steps[bit]) for start, bit in zip(starts, _FORWARD, strict=True)]
     rows, columns = np.divmod(pixels, stride)
-    pairs = np.stack([np.concatenate(starts), np.concatenate(stops).astype(np.intp)])
-    return CentreLine(pixels, degree, neighbours, pairs, columns + 1j * rows, np.zeros(pairs.shape[1]))
+    pairs = np.stack([np.concatenate(starts), np.concatenate(stops)])
+    return CentreLine(pixels, _DEGREE.take(links), neighbours, pairs, columns + 1j * rows, np.zeros(pairs.shape[1]))
+
+
+def walk(line: CentreLine, tips: Indices, steps: int) -> Indices:
+    """The node after 0, 1, … `steps` links from each tip; at an end or junction one stays. `[steps + 1, tips]`."""
+    count = line.pixels.size
+    # A state is a node and how one leaves it: by its first link, by its last, or not at all (the node's number plus 0, 1 or 2 counts).
+    aims = line.neighbours.reshape(-1)
+    back = line.neighbours[0].take(aims) == np.tile(np.arange(count), 2)
+    onward = np.where(line.degree.take(aims) == 2, count * back, 2 * count) + aims
+    onward = np.concatenate((onward, np.arange(2 * count, 3 * count)))
+    states = [tips]
+    for _ in range(steps):
+        states.append(onward.take(states[-1]))
+    return np.stack(states) % count
 
 
 def _spurs(line: CentreLine, half_widths: NDArray[np.float32]) -> Indices:
     """The nodes of side branches that end before they have left the crack they branch off from."""
     tips = np.flatnonzero(line.degree == 1)
-    if not (tips.size and (line.degree > 2).any()):
+    junction = line.degree > 2
+    if not (tips.size and junction.any()):
         return tips[:0]
-    before, here = tips, line.neighbours[0, tips]
-    length = np.abs(line.positions[here] - line.positions[before])
-    paths = [tips]  # one row a step, one column a walker
-    walkers = np.arange(tips.size)
-    steps_taken = np.zeros(tips.size, np.intp)
-    reach = float(half_widths[line.degree > 2].max()) + SPUR_PIXELS
-    while walkers.size:
-        arrived = line.degree[here] > 2
-        short = arrived & (length <= half_widths[here] + SPUR_PIXELS)
-        steps_taken[walkers[short]] = len(paths)
-        go_on = ~arrived & (line.degree[here] == 2) & (length <= reach)
-        walkers, before, here, length = walkers[go_on], before[go_on], here[go_on], length[go_on]
-        row = np.zeros(tips.size, np.intp)
-        row[walkers] = here
-        paths.append(row)
-        onward = np.where(line.neighbours[0, here] == before, line.neighbours[1, here], line.neighbours[0, here])
-        length = length + np.abs(line.positions[onward] - line.positions[here])
-        before, here = here, onward
-    inside = np.arange(len(paths))[:, None] < steps_taken
-    return np.stack(paths)[inside]
+    steps = int(half_widths[junction].max() + SPUR_PIXELS) + 1  # a link is a pixel long or longer
+    several = max(CHUNK // steps, 1)
+    frayed = [tips[:0]]
+    for start in range(0, tips.size, several):
+        paths = walk(line, tips[start : start + several], steps)
+        arrival = junction.take(paths).argmax(axis=0)  # 0: never
+        lengths = np.abs(np.diff(line.positions.take(paths), axis=0)).sum(axis=0)  # who has arrived goes no further
+        ends = paths[-1]
+        short = (arrival > 0) & (lengths <= half_widths.take(ends) + SPUR_PIXELS)
+        frayed.append(paths[(np.arange(steps + 1)[:, None] < arrival) & short])
+    return np.concatenate(frayed)

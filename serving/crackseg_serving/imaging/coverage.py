@@ -31,16 +31,25 @@ def cover(
     edges ^= cv2.erode(frame, SQUARE)
     edges &= outside ^ np.uint8(1)
     edge = np.flatnonzero(edges.view(bool))
-    contrast = cv2.subtract(cv2.dilate(probabilities, SQUARE), cv2.erode(probabilities, SQUARE)).reshape(-1).take(edge)
     parts = probabilities.reshape(-1).take(edge).astype(np.float32)
     parts -= np.float32(2.55 * threshold_percent)
-    parts /= np.maximum(contrast, 1)
+    parts /= np.maximum(_contrasts(probabilities, edge), 1)
     parts += np.float32(0.5)
     np.clip(parts, 0.0, 1.0, out=parts)
     covered = frame * np.uint8(255)
     covered.reshape(-1)[edge] = np.rint(parts * np.float32(255))
     parts -= frame.reshape(-1).take(edge)  # what the whole pixels counted too much, or not at all
     return covered, np.maximum(areas + np.bincount(_owners(labels, edge), parts, areas.size), 0.5)
+
+
+def _contrasts(probabilities: NDArray[np.uint8], edge: Indices) -> NDArray[np.uint8]:
+    """The range of probability in the 3x3 neighbourhood of each of these pixels, none of which lies on the frame's rim."""
+    steps = np.append(ring_steps(probabilities.shape[1]), 0)[:, None]
+    contrasts = np.empty(edge.size, np.uint8)
+    for start in range(0, edge.size, CHUNK):
+        near = probabilities.reshape(-1).take(edge[start : start + CHUNK] + steps)
+        contrasts[start : start + CHUNK] = near.max(axis=0) - near.min(axis=0)
+    return contrasts
 
 
 def _owners(labels: NDArray[np.int32], edge: Indices) -> NDArray[np.int32]:

@@ -7,7 +7,6 @@ percent of it, so that one pass costs microseconds. Why not a library: docs/deci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import cv2
@@ -43,6 +42,8 @@ def _deletable() -> NDArray[np.bool_]:
 
 
 _DELETABLE: Final = _deletable()
+#: The bit of a pixel in the code of its k-th neighbour.
+_SEEN_FROM_THERE: Final = np.roll(1 << np.arange(8), -4).astype(np.uint8)
 
 
 def ring_steps(stride: int) -> NDArray[np.intp]:
@@ -60,35 +61,39 @@ def neighbour_codes(flat: NDArray[np.uint8], pixels: Indices, steps: NDArray[np.
     return codes
 
 
-def thin(frame: NDArray[np.uint8]) -> Indices:
-    """Thin a picture in place; the flat indices of the pixels that are left.
+def thin(frame: NDArray[np.uint8]) -> tuple[Indices, NDArray[np.uint8]]:
+    """Thin a picture in place; the flat indices of the pixels that are left, in order, and their neighbour codes.
 
     `frame`: 0/1, C-contiguous, its outermost rows and columns 0.
     """
     flat = frame.reshape(-1)
     steps = ring_steps(frame.shape[1])
-    number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are
     fresh = np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
+    codes = np.full(flat.size, 255, np.uint8)  # of pixels of the picture; kept true while they go
+    codes[fresh] = neighbour_codes(flat, fresh, steps)
+    number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are
     again = fresh[:0]
     half = 0
     while fresh.size or again.size:
         # A pixel is looked at once in each half, and anew when a neighbour of it has gone.
-        looked_at = np.concatenate([fresh, again])
-        goes = _DELETABLE[half].take(neighbour_codes(flat, looked_at, steps))
-        gone = looked_at.compress(goes)
-        again = fresh.compress(~goes[: fresh.size])
+        looked_at = np.concatenate((fresh, again))
+        goes = _DELETABLE[half].take(codes.take(looked_at))
+        gone = looked_at[goes]
+        again = fresh[~goes[: fresh.size]]
+        order = np.arange(gone.size, dtype=np.int32)
+        number[gone] = order  # of a pixel that is in it twice the last one counts
+        gone = gone[number.take(gone) == order]
         flat[gone] = 0
-        both = np.concatenate([again, *_touched(flat, gone, steps)])
-        order = np.arange(both.size, dtype=np.int32)
-        number[both] = order  # of a pixel that is in it twice the last one counts
-        last = number.take(both) == order
-        again, fresh = again.compress(last[: again.size]), both[again.size :].compress(last[again.size :])
+        beside = [_lose(codes, flat, gone[start : start + CHUNK], steps) for start in range(0, gone.size, CHUNK)]
+        fresh = beside[0] if len(beside) == 1 else np.concatenate((gone[:0], *beside))
         half ^= 1
-    return np.flatnonzero(frame.view(bool))
+    left = np.flatnonzero(frame.view(bool))
+    return left, codes.take(left)
 
 
-def _touched(flat: NDArray[np.uint8], gone: Indices, steps: NDArray[np.intp]) -> Iterator[Indices]:
-    """The ones beside the pixels that went, in parts."""
-    for start in range(0, gone.size, CHUNK):
-        beside = (steps[:, None] + gone[start : start + CHUNK]).reshape(-1)
-        yield beside.compress(flat.take(beside).view(bool))
+def _lose(codes: NDArray[np.uint8], flat: NDArray[np.uint8], gone: Indices, steps: NDArray[np.intp]) -> Indices:
+    """Take these pixels out of their neighbours' codes; the neighbours that are left, some of them more than once."""
+    beside = (steps[:, None] + gone).reshape(-1)
+    np.subtract.at(codes, beside, _SEEN_FROM_THERE.repeat(gone.size))  # each bit is set: it was a pixel until now
+    left: Indices = beside[flat.take(beside).view(bool)]
+    return left

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.centreline import CentreLine
+from crackseg_serving.imaging.centreline import CentreLine, walk
 from crackseg_serving.imaging.thinning import Indices
 
 _DIRECTION_NODES: Final = 8  # how far back the direction of an end is taken from
@@ -37,15 +37,10 @@ def find_tips(
     outside the picture, else 0.
     """
     nodes = np.flatnonzero(line.degree == 1)
-    before, here = nodes, line.neighbours[0, nodes]
-    for _ in range(_DIRECTION_NODES):
-        onward = np.where(line.neighbours[0, here] == before, line.neighbours[1, here], line.neighbours[0, here])
-        walks = line.degree[here] == 2
-        before, here = np.where(walks, here, before), np.where(walks, onward, here)
-    start = line.positions[nodes]
-    direction = start - line.positions[here]
+    start = line.positions.take(nodes)
+    direction = start - line.positions.take(walk(line, nodes, _DIRECTION_NODES + 1)[-1])
     direction /= np.maximum(np.abs(direction), 1e-9)
-    halves = half_widths.reshape(-1)[line.pixels[nodes]].astype(np.float64)
+    halves = half_widths.reshape(-1).take(line.pixels[nodes]).astype(np.float64)
     steps = np.arange(0.0, 2.0 * float(halves.max(initial=0.0)) + 4.0, _RAY_STEP)
     ray = start[:, None] + direction[:, None] * steps
     rows = np.clip(np.rint(ray.imag), 0, frame.shape[0] - 1).astype(np.intp)
