@@ -85,13 +85,16 @@ class _Room:
 class Admission:
     """Counts requests and memory; refuses before latency or memory grow without bound."""
 
-    def __init__(self, *, max_requests: int, memory: int, timeout: float, places: int = 1) -> None:
+    def __init__(
+        self, *, max_requests: int, memory: int, timeout: float, places: int = 1, max_wait: float = math.inf
+    ) -> None:
         """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
 
-        `places` is how many requests are worked on at once; the others wait.
+        `places` is how many requests are worked on at once; the others wait, and none is let in that would wait for more than
+        `max_wait` seconds.
         """
         self._max_requests = max_requests
-        self._timeout = timeout
+        self._timeout, self._max_wait = timeout, max_wait
         self._places = places
         self._mean = 0.0  # seconds of work a request, lately
         self._bodies = _Room(memory // 8)
@@ -105,20 +108,20 @@ class Admission:
         return max(0, self.requests + 1 - self._places) * self._mean / self._places
 
     def worked(self, seconds: float) -> None:
-        """One more request has been worked on for `seconds`, its waiting for a place not counted."""
+        """One more request has had a place for `seconds`."""
         self._mean += (seconds - self._mean) * (_MEMORY_OF_THE_PAST if self._mean else 1.0)
 
     @contextmanager
     def request(self, timeout: float | None = None) -> Iterator[Ticket]:
         """A ticket for one request, which its client gives `timeout` seconds, and the server no more than its own limit.
 
-        Raises Refused (OVERLOADED, with the seconds after which to come back) where too many are inside, or so many that
-        it would still wait at its deadline. From the event loop's thread.
+        Raises Refused (OVERLOADED, with the seconds after which to come back) where it would wait for too long or still at its
+        deadline, or too many are inside. From the event loop's thread.
         """
         now = self.latest = time.monotonic()
         allowed = self._timeout if timeout is None else min(timeout, self._timeout)
         wait = self.wait
-        if self.requests >= self._max_requests or wait > allowed:
+        if self.requests >= self._max_requests or wait > min(allowed, self._max_wait):
             raise self._overloaded(
                 f"{self.requests} requests are being worked on or waiting, and this one would wait {wait:.3g} s: try again later"
             )

@@ -33,6 +33,7 @@ T = TypeVar("T")
 _RUNNERS_ON_A_CARD: Final = 2  # one computes while the other's tensors travel
 _HUNG_SECONDS: Final = 30.0  # a run is taken to hang after this, or so many times what the slowest did at warm-up
 _HUNG_TIMES: Final = 20
+_MOST_ASIDE: Final = 64  # requests that may go on beside those that have a place: a thread each
 _RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
@@ -73,9 +74,13 @@ class Engine:
         room = max(settings.memory_limit - _RESERVE, settings.memory_limit // 2)
         most = settings.workers + settings.max_queue
         self.admission = Admission(
-            max_requests=most, memory=room, timeout=settings.request_timeout, places=settings.workers
+            max_requests=most,
+            memory=room,
+            timeout=settings.request_timeout,
+            places=settings.workers,
+            max_wait=settings.max_wait,
         )
-        self._workers = Workers(settings.workers, most, self._worked)
+        self._workers = Workers(settings.workers, settings.workers + _MOST_ASIDE, self._worked)
         self._state = State("Starting", "the model is being loaded")
         self._model: Model | None = None
         self._batcher: Batcher | None = None
@@ -185,9 +190,9 @@ class Engine:
 
         return self._workers.start(begin, ticket)
 
-    def _worked(self, waited: float, took: float) -> None:
+    def _worked(self, waited: float, held: float) -> None:
         self.metrics.staged("queue", waited)
-        self.admission.worked(took)
+        self.admission.worked(held)
 
     def _allowed(self, elements: int) -> float:
         """How long a run of so many elements may take before the session is taken to hang, in seconds."""

@@ -23,6 +23,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_IMAGE_BYTES: Final = "MAX_IMAGE_BYTES"
 MAX_IMAGE_PIXELS: Final = "MAX_IMAGE_PIXELS"
 MAX_QUEUE: Final = "MAX_QUEUE"
+MAX_WAIT_SECONDS: Final = "MAX_WAIT_SECONDS"
 REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
 DRAIN_SECONDS: Final = "DRAIN_SECONDS"
 ACCESS_LOG_SAMPLE: Final = "ACCESS_LOG_SAMPLE"
@@ -64,6 +65,7 @@ class Settings:
     max_bytes: int
     max_pixels: int
     max_queue: int
+    max_wait: int
     request_timeout: int
     client_seconds: int  # how long a client may take to send its headers, or next to nothing of its body
     drain_seconds: int
@@ -106,7 +108,8 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         memory_limit=_whole(env, contract.MEMORY_LIMIT, cgroup.memory() or 4 << 30, 1 << 20, 1 << 50),
         max_bytes=_whole(env, MAX_IMAGE_BYTES, 128 << 20, 1024, 4 << 30),
         max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
-        max_queue=_whole(env, MAX_QUEUE, 64, 1, 100_000),
+        max_queue=_whole(env, MAX_QUEUE, 1024, 1, 100_000),
+        max_wait=_whole(env, MAX_WAIT_SECONDS, 10, 1, 3600),
         request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 300, 1, 3600),
         client_seconds=_whole(env, CLIENT_SECONDS, 20, 1, 3600),
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),

@@ -26,12 +26,12 @@ class Workers:
     """
 
     def __init__(self, places: int, threads: int, observe: Callable[[float, float], None]) -> None:
-        """At most `threads` threads; `observe` hears of each work's end: seconds it waited, and seconds it took."""
+        """At most `threads` threads. `observe` hears of each work when it gives its place: seconds it waited, and seconds it had it."""
         self._free = places
         self._observe = observe
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="work")
         self._waiting: deque[_Job] = deque()
-        self._placed: set[int] = set()  # threads that have a place
+        self._placed: dict[int, tuple[float, float]] = {}  # threads that have a place: when their work came, and began
         self._changing = threading.Lock()
         self.busy = 0  # works that have been given and are not done
 
@@ -46,13 +46,12 @@ class Workers:
         came = time.perf_counter()
 
         def job() -> None:
-            began = time.perf_counter()
+            self._placed[threading.get_ident()] = (came, time.perf_counter())
             try:
                 if result.set_running_or_notify_cancel():
                     _fulfil(result, work, ticket)
             finally:
                 self._leave()
-                self._observe(began - came, time.perf_counter() - began)
 
         with self._changing:
             self.busy += 1
@@ -60,20 +59,16 @@ class Workers:
                 self._waiting.append(job)
                 return result
             self._free -= 1
-        self._begin(job)
+        self._threads.submit(job)
         return result
 
     def step_aside(self) -> None:
         """What this thread does is long: give its place to the next. Once for each work; elsewhere it does nothing."""
-        if threading.get_ident() in self._placed:
+        times = self._placed.pop(threading.get_ident(), None)
+        if times is not None:
+            came, began = times
+            self._observe(began - came, time.perf_counter() - began)
             self._give_place()
-
-    def _begin(self, job: _Job) -> None:
-        def placed() -> None:
-            self._placed.add(threading.get_ident())
-            job()
-
-        self._threads.submit(placed)
 
     def _leave(self) -> None:
         self.step_aside()
@@ -82,12 +77,11 @@ class Workers:
 
     def _give_place(self) -> None:
         with self._changing:
-            self._placed.discard(threading.get_ident())
             following = self._waiting.popleft() if self._waiting else None
             if following is None:
                 self._free += 1
         if following is not None:
-            self._begin(following)
+            self._threads.submit(following)
 
 
 def _fulfil(result: Future[Any], work: Callable[[], Any], ticket: Ticket) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 
@@ -11,8 +11,8 @@ from crackseg_serving.admission import Admission
 from crackseg_serving.failures import Cause, Refused
 
 
-def make(most: int = 10, places: int = 2, timeout: float = 100) -> Admission:
-    return Admission(max_requests=most, memory=1 << 20, timeout=timeout, places=places)
+def make(most: int = 10, places: int = 2, timeout: float = 100, max_wait: float = 100) -> Admission:
+    return Admission(max_requests=most, memory=1 << 20, timeout=timeout, places=places, max_wait=max_wait)
 
 
 def refusal(admission: Admission, timeout: float | None = None) -> Refused:
@@ -65,6 +65,20 @@ def test_a_request_that_would_still_wait_at_its_deadline_is_refused_at_once():
         assert refused.retry_after == 3
         with admission.request(timeout=20) as ticket:
             ticket.check()
+
+
+def test_a_quick_server_takes_many_and_a_slow_one_few():
+    quick, slow = make(most=1000, max_wait=10), make(most=1000, max_wait=10)
+    quick.worked(0.01)
+    slow.worked(2.0)
+    inside = {"quick": 0, "slow": 0}
+    for name, admission in (("quick", quick), ("slow", slow)):
+        with suppress(Refused), ExitStack() as entered:
+            for _ in range(500):
+                entered.enter_context(admission.request())
+                inside[name] += 1
+    # 0.01 s in two places: 500 wait for 2.5 s at most. 2 s in two places: with 12 inside, another would wait for 11 s.
+    assert inside == {"quick": 500, "slow": 12}
 
 
 def test_an_idle_server_takes_a_request_however_little_time_it_has():

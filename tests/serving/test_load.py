@@ -88,6 +88,13 @@ def test_more_clients_than_the_queue_holds_are_told_to_come_later(serve: Serve, 
     assert server.segment(data, "?output=mask").status == 200
 
 
+def test_a_hundred_and_twenty_eight_clients_of_a_quick_model_are_all_served(serve: Serve):
+    server = serve(MAX_WAIT_SECONDS="60").wait_ready()  # the machine may be busy with anything
+    data = encoded(cracked(64, 64)[0])
+    answers = together(128, lambda _: server.segment(data, "?output=mask"))
+    assert [answer.status for answer in answers] == [200] * 128
+
+
 def test_a_request_that_takes_too_long_is_given_up(serve: Serve, tmp_path: Path):
     model = DarkModel(slow_nodes=0).save(tmp_path / "model.onnx")
     server = serve(MODEL_PATH=str(model), REQUEST_TIMEOUT_SECONDS="1", TILE_SIZE="64", TILE_OVERLAP="32").wait_ready()

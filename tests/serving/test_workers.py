@@ -121,3 +121,20 @@ def test_the_end_of_work_is_told_with_what_it_waited_and_took():
     (waited_second, took_second), (waited_first, took_first) = sorted(told, reverse=True)
     assert min(waited_second, took_first) >= 0.02
     assert max(waited_first, took_second) < min(waited_second, took_first)
+
+
+def test_long_work_is_told_when_it_steps_aside_with_the_time_that_it_held_its_place():
+    told: list[float] = []
+    workers, held = make(observe=lambda _waited, had: told.append(had)), Held()
+
+    def long() -> str:
+        workers.step_aside()
+        return held()
+
+    future = workers.start(long, ticket())
+    until(lambda: len(told) == 1, "to be told")
+    assert not future.done()
+    held.free.set()
+    assert future.result(DEADLINE) == "done"
+    until(lambda: workers.busy == 0, "nothing to do")
+    assert len(told) == 1

@@ -23,7 +23,7 @@ SHARES = (0.3, 0.6, 0.9)  # of the bare loop's rate, in an open loop
 _IN_FLIGHT = 128
 _BARE_SECONDS = 1.5  # at most; no longer than the loads themselves
 _SOAK_PARTS = 20
-
+_SOAK_SHARES = {"mask": 0.5, "json": 0.2, "v2-binary": 0.15, "grpc": 0.1, "v2-json": 0.05}
 
 MODELS = ("near-free", "unet", "pavement-2.0.0")
 
@@ -156,7 +156,7 @@ def measure(model: str, seconds: float, clients: Sequence[int], wanted: Sequence
 
 
 def soak(requests: int) -> Figures:
-    """So many masks from the near-free model, and the memory after every part of them."""
+    """So many requests of all kinds to the near-free model, and the memory after every twentieth of them."""
     part = max(1, requests // _SOAK_PARTS)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench("near-free", Path(folder), 600.0)
@@ -164,8 +164,10 @@ def soak(requests: int) -> Figures:
         answered, errors, memory = 0, 0, []
         try:
             for _ in range(_SOAK_PARTS):
-                found = bench.load(served, bench.kinds["mask"], "--requests", part, "--warm-up", 0, wait=900.0)
-                answered, errors = answered + found["answered"], errors + found["errors"]
+                for kind, share in _SOAK_SHARES.items():
+                    count = max(1, round(part * share))
+                    found = bench.load(served, bench.kinds[kind], "--requests", count, "--warm-up", 0, wait=900.0)
+                    answered, errors = answered + found["answered"], errors + found["errors"] + found["refused"]
                 memory.append(round(found["pss"], 1))
                 print(f"{answered} answered, {errors} errors, {found['pss']:.0f} MiB", flush=True)
         finally:
