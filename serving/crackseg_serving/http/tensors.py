@@ -14,7 +14,15 @@ import numpy as np
 import orjson
 
 from crackseg_serving.failures import Cause, Refused
-from crackseg_serving.inference.tensors import DATATYPES, Array, Expected, check_outputs, expect, wrong
+from crackseg_serving.inference.tensors import (
+    DATATYPES,
+    Array,
+    Expected,
+    check_outputs,
+    check_parameters,
+    expect,
+    wrong,
+)
 from crackseg_serving.runtime.signature import Signature, TensorSpec
 
 BINARY_HEADER: Final = "inference-header-content-length"
@@ -118,6 +126,8 @@ def _wants_binary(document: Any, signature: Signature, parameters: Mapping[str, 
     default = parameters.get("binary_data_output") is True
     outputs = _objects(document, "outputs")
     check_outputs(signature, [one.get("name") for one in outputs])
+    for one in outputs:
+        check_parameters(one.get("name"), _parameters(one))
     own = _parameters(outputs[0]).get("binary_data", default) if outputs else default
     if not isinstance(own, bool):
         raise Refused(Cause.BAD_REQUEST, "parameter binary_data must be true or false")
@@ -133,7 +143,9 @@ def _input(document: Any, binary: memoryview, signature: Signature, max_elements
     shape = tensor.get("shape")
     shape = shape.as_list() if isinstance(shape, simdjson.Array) and len(shape) <= 16 else None
     expected = expect(signature, [one.get("name") for one in inputs], tensor.get("datatype"), shape, max_elements)
-    size = _parameters(tensor).get("binary_data_size")
+    given = _parameters(tensor)
+    check_parameters(expected.spec.name, given)
+    size = given.get("binary_data_size")
     if size is None:
         return _from_json(tensor.get("data"), expected)
     if type(size) is not int or size != len(binary):

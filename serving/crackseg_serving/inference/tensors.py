@@ -6,7 +6,7 @@ Pure. Raises Refused (WRONG_TENSOR, TOO_MANY_PIXELS) with the name of the tensor
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -135,6 +135,14 @@ def check_outputs(signature: Signature, names: Sequence[object]) -> None:
     name = signature.output.name
     if names and list(names) != [name]:
         raise wrong(f"this model has one output, {name!r}; asked for {names!r:.200}")
+
+
+def check_parameters(name: object, parameters: Container[str]) -> None:
+    """Refuse what Triton's extensions can ask of a tensor and this server does not do: to leave it out would answer wrongly."""
+    if "shared_memory_region" in parameters:
+        raise wrong(f"tensor {name!r:.100} is to be in shared memory, which is not served: send and take its bytes")
+    if "classification" in parameters:
+        raise wrong(f"output {name!r:.100} is to be classified, which is not served: ask for the tensor itself")
 
 
 def wrong(message: str) -> Refused:

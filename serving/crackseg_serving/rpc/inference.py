@@ -14,7 +14,7 @@ from grpc import StatusCode
 from crackseg_serving.engine import Engine, Model
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.inference import describe
-from crackseg_serving.inference.tensors import DATATYPES, Array, check_outputs, expect, wrong
+from crackseg_serving.inference.tensors import DATATYPES, Array, check_outputs, check_parameters, expect, wrong
 from crackseg_serving.inference.work import inference, max_elements, shorten
 from crackseg_serving.rpc.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from crackseg_serving.rpc.status import Failure, from_refusal
@@ -98,6 +98,9 @@ def _input(engine: Engine, request: ModelInferRequest, raw: list[memoryview]) ->
     inputs = request.inputs
     first = inputs[0] if inputs else ModelInferRequest.InferInputTensor()
     names = [one.name for one in inputs]
+    check_parameters(first.name, first.parameters)
+    for wanted in request.outputs:
+        check_parameters(wanted.name, wanted.parameters)
     expected = expect(signature, names, first.datatype, list(first.shape), max_elements(engine))
     if raw:
         if len(raw) != 1 or first.HasField("contents"):

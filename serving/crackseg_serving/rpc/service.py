@@ -5,6 +5,7 @@ Called by gRPC for each call. Whatever happens in a method, the client gets a st
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import logging
 import os
@@ -30,6 +31,7 @@ _PROCESS: Final = os.urandom(4).hex()
 _NUMBERS: Final = itertools.count(1)
 #: Calls that machines make every few seconds: not worth a line in the log.
 _POLLED: Final = frozenset({"ServerLive", "ServerReady", "ModelReady", "Check"})
+_WATCH_SECONDS: Final = 0.5  # how late who watches the health may hear of a change
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -69,6 +71,12 @@ class Service:
                 if "ModelInfer" in methods:
                     table["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._infer)
                     table["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(self._stream)
+                if "Watch" in methods:
+                    table["Watch"] = grpc.unary_stream_rpc_method_handler(
+                        self._watch,
+                        health_pb2.HealthCheckRequest.FromString,
+                        health_pb2.HealthCheckResponse.SerializeToString,
+                    )
                 assert table.keys() == methods.keys()
                 found.append(grpc.method_handlers_generic_handler(service.full_name, table))
         return found
@@ -95,10 +103,32 @@ class Service:
         return answer()
 
     def _health(self, request: Any) -> Document:
-        known = {service for file in (inference_pb2, health_pb2) for service in _services(file)}
-        if request.service and request.service not in known:
+        status = self._status(request.service)
+        if status == "SERVICE_UNKNOWN":
             raise Failure(grpc.StatusCode.NOT_FOUND, 404, f"there is no service {request.service!r:.100}", "not-found")
-        return {"status": "SERVING" if self._engine.state.ready else "NOT_SERVING"}
+        return {"status": status}
+
+    def _status(self, service: str) -> str:
+        """A service's health, in the published words; without a name that of all."""
+        known = {name for file in (inference_pb2, health_pb2) for name in _services(file)}
+        if service and service not in known:
+            return "SERVICE_UNKNOWN"
+        return "SERVING" if self._engine.state.ready else "NOT_SERVING"
+
+    async def _watch(self, request: health_pb2.HealthCheckRequest, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        """The health now, and whenever it changes, until the client leaves or the server stops.
+
+        No request that is counted: it is there for as long as its client is.
+        """
+        told = ""
+        while True:
+            draining, status = self._engine.state.reason == "Draining", self._status(request.service)
+            if status != told:
+                await context.write(health_pb2.HealthCheckResponse(status=status))
+                told = status
+            if draining:  # its end must not wait for those who watch
+                await context.abort(grpc.StatusCode.UNAVAILABLE, "the server has been asked to stop")
+            await asyncio.sleep(_WATCH_SECONDS)
 
     async def _infer(self, message: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
         async def work() -> bytes:

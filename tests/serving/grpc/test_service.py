@@ -22,6 +22,8 @@ from tests.serving.waiting import until
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
+from crackseg_serving.rpc import health_pb2
+
 pytestmark = pytest.mark.serving
 
 TENSOR = np.random.default_rng(7).random((2, 3, 32, 48), np.float32)
@@ -230,6 +232,53 @@ def test_kubernetes_health_service(served: GrpcServer):
     with pytest.raises(grpc.RpcError) as caught:
         served.call(check, b"\x0a\x01x")
     assert code(caught) is grpc.StatusCode.NOT_FOUND
+
+
+def watch(channel: grpc.Channel, service: str = ""):
+    request = health_pb2.HealthCheckRequest(service=service)
+    method = "/grpc.health.v1.Health/Watch"
+    return channel.unary_stream(method, response_deserializer=health_pb2.HealthCheckResponse.FromString)(
+        request.SerializeToString(), timeout=60
+    )
+
+
+def test_who_watches_the_health_hears_of_each_change_and_of_the_end(tmp_path: Path):
+    server = GrpcServer(tmp_path, DarkModel(slow_nodes=2).save(tmp_path / "slow.onnx"))
+    try:
+        until(lambda: any(line["message"] == "listening for gRPC" for line in server.process.lines), "gRPC's port")
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            watched, other = watch(channel), watch(channel, "road.Service")
+            # While the model is being loaded it is not serving; it may be loaded before we ask.
+            statuses = [next(watched).status]
+            if statuses[-1] != health_pb2.HealthCheckResponse.SERVING:
+                statuses.append(next(watched).status)
+            assert statuses in ([2, 1], [1])
+            assert next(other).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
+            assert server.process.metric("crackseg_requests_in_flight") == 1  # the question for the metrics
+            server.process.process.terminate()
+            for one, last in ((watched, [health_pb2.HealthCheckResponse.NOT_SERVING]), (other, [])):
+                found = []
+                with pytest.raises(grpc.RpcError) as caught:
+                    found.extend(answer.status for answer in one)
+                assert (found, code(caught)) == (last, grpc.StatusCode.UNAVAILABLE)
+        assert server.process.wait() == 0
+    finally:
+        server.close()
+
+
+def test_shared_memory_is_refused_and_nothing_is_written_there(served: GrpcServer):
+    given, wanted = triton.InferInput("image", TENSOR.shape, "FP32"), triton.InferRequestedOutput("mask")
+    given.set_shared_memory("region", TENSOR.nbytes)
+    with pytest.raises(InferenceServerException, match="shared memory, which is not served"):
+        served.client.infer("pavement", [given])
+    wanted.set_shared_memory("region", 1 << 20)
+    with pytest.raises(InferenceServerException, match="shared memory, which is not served"):
+        served.client.infer("pavement", [tensor()], outputs=[wanted])
+    with pytest.raises(InferenceServerException, match="classified, which is not served"):
+        served.client.infer("pavement", [tensor()], outputs=[triton.InferRequestedOutput("mask", class_count=3)])
+    with pytest.raises(InferenceServerException) as caught:
+        served.client.get_system_shared_memory_status()
+    assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
 
 
 def test_statistics_and_metrics_count_calls(served: GrpcServer):

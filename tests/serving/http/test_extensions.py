@@ -172,6 +172,38 @@ def test_the_published_client_uses_what_it_can(server: ServerProcess):
         client.close()
 
 
+def test_what_the_published_clients_examples_ask_is_answered(server: ServerProcess):
+    """Health and metadata as its examples ask for them, with a query that means nothing to us; shared memory is refused."""
+    client = triton.InferenceServerClient(f"127.0.0.1:{server.port}")
+    query = {"test_1": 1, "test_2": 2}
+    try:
+        assert client.is_server_live(query_params=query)
+        assert client.is_server_ready(headers={"test": "1"})
+        assert client.is_model_ready("pavement", "1.2.3", query_params=query)
+        assert client.get_server_metadata(query_params=query)["name"] == "crackseg-serving"
+        assert client.get_model_metadata("pavement", query_params=query)["name"] == "pavement"
+        assert not client.is_model_ready("wrong_model_name")
+        for ask in (client.get_model_metadata, client.get_model_config, client.get_inference_statistics):
+            with pytest.raises(InferenceServerException, match="Request for unknown model"):
+                ask("wrong_model_name")
+        for ask in (client.load_model, client.unload_model):
+            with pytest.raises(InferenceServerException, match="one model for its whole life"):
+                ask("pavement")
+        for ask in (client.get_system_shared_memory_status, client.unregister_cuda_shared_memory):
+            with pytest.raises(InferenceServerException, match="there is nothing at /v2/"):
+                ask()
+        given, wanted = triton.InferInput("image", TENSOR.shape, "FP32"), triton.InferRequestedOutput("mask")
+        given.set_shared_memory("region", TENSOR.nbytes)
+        with pytest.raises(InferenceServerException, match="shared memory, which is not served"):
+            client.infer("pavement", [given])
+        given.set_data_from_numpy(TENSOR)
+        wanted.set_shared_memory("region", 1 << 20)
+        with pytest.raises(InferenceServerException, match="shared memory, which is not served"):
+            client.infer("pavement", [given], outputs=[wanted])
+    finally:
+        client.close()
+
+
 def test_the_published_asynchronous_client_is_answered(server: ServerProcess):
     async def infer() -> np.ndarray | None:
         async with triton_aio.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
