@@ -19,7 +19,7 @@ $(VENV)/.ready: pyproject.toml requirements-dev.txt
 	@$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.PHONY: dev test test-unit test-serving test-api test-e2e
+.PHONY: dev test test-unit test-serving test-browser test-api test-e2e
 dev: $(VENV)/.ready  ## make the development environment (.venv)
 
 test: dev  ## every test: unit, API, server, real cluster; one line of counts at the end
@@ -30,6 +30,9 @@ test-unit: dev  ## the pure rooms, in seconds
 
 test-serving: dev  ## the inference server and the sample models
 	@$(PY) -m pytest tests/serving tests/models
+
+test-browser: dev  ## the server's page in a real Chromium
+	@$(PY) -m pytest tests/browser
 
 test-api: dev  ## the operator against a real kube-apiserver and etcd
 	@$(PY) -m pytest tests/api

@@ -20,6 +20,7 @@ LAYERS = (
     "readme",
     "models",
     "serving",
+    "browser",
     "bench",
     "api",
     "local",

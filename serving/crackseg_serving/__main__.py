@@ -48,7 +48,7 @@ def main() -> int:
         _leave(failure, settings)
         return 1
     except OSError as error:
-        _LOG.error("the server cannot listen on %s:%d: %s", settings.host, settings.port, error.strerror or error)
+        _LOG.error("the server cannot listen on %s: %s", error.filename or settings.host, error.strerror or error)
         return 1
     return 0
 
@@ -63,7 +63,8 @@ async def _serve(settings: Settings) -> None:
     from crackseg_serving.http.app import App
     from crackseg_serving.http.server import Server, listen
 
-    listener = listen(settings.host, settings.port)
+    ports = [settings.port, *([settings.page_port] if settings.page_port else [])]
+    listeners = [listen(settings.host, port) for port in ports]
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
     server = Server(App(engine), grace, settings.client_seconds)
@@ -71,8 +72,9 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    _LOG.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
+    serving = asyncio.create_task(server.serve(sockets=listeners))
+    for listener in listeners:
+        _LOG.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
     try:
         async with _grpc(engine, settings, grace):
             await _live(engine, loading, settings, stop)

@@ -84,7 +84,14 @@ def _measured(model: Model, found: Found) -> imaging.Measurements:
 
 
 def _measurements(model: Model, found: Found) -> bytes:
-    return orjson.dumps({**_described(model, found), "measurements": _measured(model, found).to_dict()})
+    placement, position = _placed(found)
+    document = {
+        **_described(model, found),
+        "placement": {"kind": placement.kind, "note": placement.note, "x": placement.x, "y": placement.y},
+        "cameraPosition": position and position.to_dict(),
+        "measurements": _measured(model, found).to_dict(),
+    }
+    return orjson.dumps(document)
 
 
 def _rle(model: Model, found: Found) -> bytes:
@@ -92,13 +99,17 @@ def _rle(model: Model, found: Found) -> bytes:
 
 
 def _geojson(model: Model, found: Found) -> bytes:
-    """Placed by what the sender says, else by the camera, else in pixels."""
+    collection = imaging.to_geojson(_measured(model, found), *_placed(found))
+    return orjson.dumps({**collection, **_described(model, found)})
+
+
+def _placed(found: Found) -> tuple[imaging.Placement, imaging.Position | None]:
+    """Where the picture lies: by what the sender says, else by the camera, else in pixels; and where the camera was."""
     position = imaging.read_position(found.data) if found.facts.format == "JPEG" else None
     placement = found.placement
     if placement is None and position is not None:
         placement = imaging.from_camera(position, found.mask.shape, found.millimetres_per_pixel)
-    collection = imaging.to_geojson(_measured(model, found), placement or imaging.PIXELS, position)
-    return orjson.dumps({**collection, **_described(model, found)})
+    return placement or imaging.PIXELS, position
 
 
 _ANSWERS: Final[dict[Output, Callable[[Model, Found], bytes]]] = {

@@ -22,6 +22,7 @@ LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 # Names that only the server knows: its limits.
 MAX_IMAGE_BYTES: Final = "MAX_IMAGE_BYTES"
 MAX_IMAGE_PIXELS: Final = "MAX_IMAGE_PIXELS"
+PAGE_PORT: Final = "PAGE_PORT"
 MAX_QUEUE: Final = "MAX_QUEUE"
 MAX_WAIT_SECONDS: Final = "MAX_WAIT_SECONDS"
 REQUEST_TIMEOUT_SECONDS: Final = "REQUEST_TIMEOUT_SECONDS"
@@ -50,6 +51,7 @@ class Settings:
     host: str
     port: int
     grpc_port: int  # 0: no gRPC
+    page_port: int  # one more for HTTP; 0: no other
     log_level: str
     batch_size: int | None  # None: what pays, found at warm-up
     batch_delay: float
@@ -96,6 +98,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
         port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
         grpc_port=_whole(env, contract.APP_GRPC_PORT, contract.GRPC_PORT, 0, 65535),
+        page_port=_whole(env, PAGE_PORT, 0, 0, 65535),
         log_level=_choice(env, contract.LOG_LEVEL, "INFO", LEVELS),
         batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,

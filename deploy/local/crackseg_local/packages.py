@@ -1,4 +1,4 @@
-"""The Debian packages that the local cluster needs, installed when one of their programs is missing.
+"""The Debian packages that the local cluster and tests need, installed when one of their programs is missing.
 
 Used by everything that starts a program which is not built here. A machine that is not a Debian is told what to install.
 """
@@ -31,6 +31,9 @@ PACKAGES = {
     "buildah": "buildah",
     "debootstrap": "debootstrap",
     "pip3": "python3-pip",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf": "fonts-dejavu-core",
 }
 CLUSTER_PROGRAMS = (
     "containerd",
@@ -47,6 +50,11 @@ CLUSTER_PROGRAMS = (
     "openssl",
 )
 IMAGE_PROGRAMS = ("buildah", "debootstrap")
+BROWSER_PROGRAMS = (
+    "chromium",
+    "chromedriver",
+    "/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf",
+)  # for tests of the page
 _SYSTEM_FOLDERS = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 

@@ -25,6 +25,7 @@ from crackseg_serving.logs import AccessLog
 
 _LOG = logging.getLogger("crackseg.http")
 _REQUEST_ID: Final = "x-request-id"
+_WITHOUT_BODY: Final = frozenset({204, 304})
 #: New ids: eight digits for this process, eight that count. No call that lets go of the interpreter for each request.
 _PROCESS: Final = os.urandom(4).hex()
 _NUMBERS: Final = itertools.count(1)
@@ -92,7 +93,7 @@ class App:
         length = {"content-length": str(len(response.body))} if response.stream is None else {}
         described = {"content-type": response.content_type, **length}
         headers = {
-            **(described if response.status != 204 else {}),
+            **(described if response.status not in _WITHOUT_BODY else {}),
             _REQUEST_ID: request.id,
             contract.VERSION_HEADER.lower(): _safe(self._engine.version),
             **{name.lower(): value for name, value in response.headers.items()},

@@ -39,6 +39,7 @@ def build() -> Json:
             "description": "Finds cracks in photographs; and any tensor's way through the model, by the Open Inference Protocol.",
         },
         "paths": {
+            "/": {"get": _page()},
             "/v1/segment": {"post": _segment()},
             **_below_model(model, ["model"]),
             **_below_model(version, ["model", "version"]),
@@ -121,6 +122,12 @@ def _segment() -> Json:
     either = {"oneOf": [_object("image", image=encoded), _object("url", url=url)]}
     content |= _content(either) | {"application/zip": {}}
     return {**operation, "requestBody": {"required": True, "content": content}}
+
+
+def _page() -> Json:
+    there = {"description": "A page for people, with everything in it", "content": {"text/html": {}}}
+    same = {"description": "The client has it, by If-None-Match"}
+    return {"summary": "Photographs in a browser", "responses": {"200": there, "304": same}}
 
 
 def _metrics() -> Json:

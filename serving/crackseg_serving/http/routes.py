@@ -12,6 +12,7 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.http import operations, v2
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.openapi import document
+from crackseg_serving.http.page import page_document
 from crackseg_serving.http.segmenting import segment_image
 
 Handler = Callable[[Engine, Request], Awaitable[Response]]
@@ -26,6 +27,7 @@ _BELOW_MODEL: Final[Mapping[str, Mapping[str, Handler]]] = {
     "/stats": {"GET": v2.model_statistics},
 }
 ROUTES: Final[Mapping[str, Mapping[str, Handler]]] = {
+    "/": {"GET": page_document},
     "/v1/segment": {"POST": segment_image},
     **{_MODEL + rest: handlers for rest, handlers in _BELOW_MODEL.items()},
     **{_VERSION + rest: handlers for rest, handlers in _BELOW_MODEL.items()},

@@ -29,6 +29,10 @@ class Position:
     longitude: float
     heading_degrees: float | None
 
+    def to_dict(self) -> dict[str, float | None]:
+        """As JSON."""
+        return {"latitude": self.latitude, "longitude": self.longitude, "headingDegrees": self.heading_degrees}
+
 
 def read_position(data: bytes) -> Position | None:
     """The position in a JPEG's EXIF block."""

@@ -16,15 +16,10 @@ from crackseg_serving.imaging.placement import Placement
 
 def to_geojson(measured: Measurements, placement: Placement, position: Position | None = None) -> dict[str, Any]:
     """The cracks with their figures, placed by `placement`; the camera's `position` where it is known."""
-    camera = position and {
-        "latitude": position.latitude,
-        "longitude": position.longitude,
-        "headingDegrees": position.heading_degrees,
-    }
     return {
         "type": "FeatureCollection",
         "placement": {"kind": placement.kind, "note": placement.note},
-        "cameraPosition": camera,
+        "cameraPosition": position and position.to_dict(),
         "features": [
             _feature(number, crack, measured.millimetres_per_pixel, placement)
             for number, crack in enumerate(measured.cracks, 1)

@@ -31,7 +31,11 @@ def build_candidate_service(model: ObservedModel, source: Source) -> Object:
 
 
 def _spec(model: ObservedModel, revision: str | None) -> dict[str, Any]:
-    ports = [_port(contract.PORT_NAME, SERVICE_PORT), {**_port(contract.GRPC_PORT_NAME, GRPC_SERVICE_PORT), **_H2C}]
+    ports = [
+        _port(contract.PORT_NAME, SERVICE_PORT),
+        {**_port(contract.GRPC_PORT_NAME, GRPC_SERVICE_PORT), **_H2C},
+        {**_port(contract.PAGE_PORT_NAME, contract.PAGE_PORT), "targetPort": contract.PORT_NAME},
+    ]
     return {"type": "ClusterIP", "selector": selector(model, revision), "ports": ports}
 
 
