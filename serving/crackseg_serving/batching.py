@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +20,19 @@ from numpy.typing import NDArray
 from crackseg_serving.admission import Ticket
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """Several outputs of one run; a slice is of all of them."""
+
+    arrays: Sequence[Array]
+
+    def __len__(self) -> int:
+        return len(self.arrays[0])
+
+    def __getitem__(self, items: slice) -> Outputs:
+        return Outputs([array[items] for array in self.arrays])
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +53,26 @@ class Wide:
     alone: Callable[[], bool]
 
 
+#: Another way to run items than the model's one output.
+Way = Callable[[Array], Outputs]
+
+
 @dataclass(slots=True, eq=False)
 class _Waiting:
     items: Array
     ticket: Ticket | None
     more: bool
+    way: Way | None
     arrived: float = field(default_factory=time.monotonic)
-    result: Future[Array] = field(default_factory=Future)
+    result: Future[Any] = field(default_factory=Future)
 
     @property
     def wanted(self) -> bool:
         return not self.result.cancelled() and (self.ticket is None or self.ticket.valid)
 
     def fits(self, other: _Waiting) -> bool:
-        return self.items.shape[1:] == other.items.shape[1:] and self.items.dtype == other.items.dtype
+        alike = self.items.shape[1:] == other.items.shape[1:] and self.items.dtype == other.items.dtype
+        return alike and self.way is other.way
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,13 +142,16 @@ class Batcher:
         with self._changed:
             return [(now - batch.began, batch.elements) for batch in self._under_way]
 
-    def submit(self, items: Array, ticket: Ticket | None = None, *, more: bool = False) -> Future[Array]:
+    def submit(
+        self, items: Array, ticket: Ticket | None = None, *, more: bool = False, way: Way | None = None
+    ) -> Future[Any]:
         """The result for `items`, [n, ...] with n of at least 1; it has n along its first axis too.
 
         `ticket` is the request's: it takes turns with others, and when it is worth nothing its items are taken out, the
         future cancelled. Cancelling the future takes the items out too. `more`: other items of the request follow at once.
+        `way` is how they are run, where not as usual.
         """
-        waiting = _Waiting(items, ticket, more)
+        waiting = _Waiting(items, ticket, more, way)
         with self._changed:
             if self._closed:
                 raise RuntimeError("the batcher is closed")
@@ -212,12 +234,13 @@ class Batcher:
             turn.popleft().result.cancel()
 
     def _goes_wide(self, entries: list[_Waiting]) -> bool:
-        company = len(entries) > 1 or entries[0].more or self._turns or self._under_way
+        company = len(entries) > 1 or entries[0].more or entries[0].way or self._turns or self._under_way
         return self._wide is not None and not company and self._wide.alone()
 
     def _settle(self, entries: list[_Waiting], batch: _Batch) -> None:
         """Run and hand out; whatever goes wrong reaches every waiter."""
-        run = self._wide.run if batch.wide and self._wide else self._run
+        run: Callable[[Array], Array | Outputs] = self._wide.run if batch.wide and self._wide else self._run
+        run = entries[0].way or run
         began = time.monotonic()
         try:
             items = entries[0].items if len(entries) == 1 else np.concatenate([one.items for one in entries])

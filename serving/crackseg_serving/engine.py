@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crackseg_serving.admission import Admission, Ticket
-from crackseg_serving.batching import Array, Batcher, Wide
+from crackseg_serving.batching import Array, Batcher, Outputs, Way, Wide
 from crackseg_serving.failures import Cause, ModelFailure, Refused, is_memory
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
@@ -83,6 +84,7 @@ class Engine:
         self._workers = Workers(settings.workers, settings.workers + _MOST_ASIDE, self._worked)
         self._state = State("Starting", "the model is being loaded")
         self._model: Model | None = None
+        self._way: Callable[[tuple[str, ...]], Way]  # to run for several outputs; the same for the same names
         self._batcher: Batcher | None = None
         self._warmth: Warmth | None = None
         self._started = time.monotonic()
@@ -164,6 +166,7 @@ class Engine:
             wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
             observe=self.metrics.ran,
         )
+        self._way = lru_cache(64)(lambda names: lambda items: Outputs(session.run_outputs(items, names)))
         self._model = model = _describe(settings, session, digest.result(), whole)
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
 
@@ -200,21 +203,23 @@ class Engine:
         times = max(1.0, elements / self._warmth.elements)
         return max(_HUNG_SECONDS, _HUNG_TIMES * self._warmth.slowest * times)
 
-    def run_tensors(self, items: Array, ticket: Ticket) -> Array:
-        """The model's raw output for its raw input [n, ...], in runs of the batch size or less, on all runners."""
+    def run_tensors(self, items: Array, ticket: Ticket, names: Sequence[str]) -> list[Array]:
+        """The model's raw outputs of these names for its raw input [n, ...], in runs of the batch size or less, on all runners."""
+        way = None if list(names) == [self.model.signature.output.name] else self._way(tuple(names))
         assert self._batcher is not None  # a model is loaded before anything is asked of it
         with self.metrics.stage("inference"):
             step = self._batcher.share(len(items))
             starts = range(0, len(items), step)
             futures = deque(
-                self.submit(items[start : start + step], ticket, more=start != starts[-1]) for start in starts
+                self._put(items[start : start + step], ticket, way, more=start != starts[-1]) for start in starts
             )
-            parts = [self.wait(futures.popleft(), ticket, futures) for _ in range(len(futures))]
+            found = [self.wait(futures.popleft(), ticket, futures) for _ in range(len(futures))]
+        parts = [part.arrays if isinstance(part, Outputs) else [part] for part in found]
         if len(parts) == 1:
-            return parts[0]
+            return list(parts[0])
         import numpy as np
 
-        return np.concatenate(parts)
+        return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     @property
     def tiles_in_flight(self) -> int:
@@ -227,14 +232,17 @@ class Engine:
 
         Called by the work that `start` began: what has more tiles than are in flight at once steps aside for others.
         """
+        return self._put(items, ticket, None, more=more)
+
+    def _put(self, items: Array, ticket: Ticket | None, way: Way | None, *, more: bool) -> Future[Any]:
         assert self._batcher is not None
         if ticket is not None:
             ticket.runs += 1
             if ticket.runs > self.tiles_in_flight:
                 self._workers.step_aside()
-        return self._batcher.submit(items, ticket, more=more)
+        return self._batcher.submit(items, ticket, more=more, way=way)
 
-    def wait(self, future: Future[Array], ticket: Ticket, others: deque[Future[Array]]) -> Array:
+    def wait(self, future: Future[T], ticket: Ticket, others: deque[Future[T]]) -> T:
         """The result of `future`; when there is none, `others` are taken out of the queue. Raises Refused."""
         try:
             ticket.check()

@@ -196,7 +196,7 @@ def test_it_is_served_right(tmp_path: Path, model: Made):
             id="an output that is not there",
         ),
         pytest.param(
-            Made(labels, [("mask", TensorProto.INT64, FULL)]), ("FP32", "int64"), id="labels instead of scores"
+            Made(labels, [("mask", TensorProto.INT64, FULL)]), ("FP32", "INT64"), id="labels instead of scores"
         ),
         pytest.param(
             Made(classes(["crack", "road", "sky"]), channels(3)),

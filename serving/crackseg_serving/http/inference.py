@@ -19,26 +19,26 @@ Answer = tuple[bytes, int | None]
 
 
 async def infer(engine: Engine, request: Request) -> Response:
-    """POST /v2/models/NAME/infer: a tensor in, the model's raw output out. Raises Refused or Problem."""
+    """POST /v2/models/NAME/infer: a tensor in, the model's raw outputs out. Raises Refused or Problem."""
     statistics, began = engine.metrics.statistics, time.perf_counter()
     try:
         with engine.admission.request(timeout_of(request)) as ticket, engine.admission.body() as grow:
             body = await receive_body(engine, request, ticket, grow)
             asked: InferenceRequest | None = None
 
-            def read() -> Array:
+            def read() -> tuple[Array, list[str]]:
                 nonlocal asked
                 grow(json_weight(body, request.headers))
                 asked = read_request(body, request.headers, engine.model.signature, max_elements(engine))
                 shorten(ticket, asked.timeout)
-                return asked.items
+                return asked.items, [spec.name for spec, _ in asked.outputs]
 
-            def write(output: Array) -> Answer:
+            def write(outputs: list[Array]) -> Answer:
                 assert asked is not None  # read before it is run
                 head: dict[str, object] = {"model_name": engine.model.name, "model_version": engine.model.version}
                 if asked.id is not None:
                     head["id"] = asked.id
-                return write_answer(head, engine.model.signature.output, output, binary=asked.binary)
+                return write_answer(head, asked.outputs, outputs)
 
             work = inference(engine, ticket, read, write)
             (answer, length), times = await perform(engine, request, ticket, work)

@@ -233,7 +233,7 @@ def _inference() -> Json:
             id=_TEXT,
             parameters=_PARAMETERS,
             inputs=_list(tensor, minItems=1, maxItems=1),
-            outputs=_list(wanted, maxItems=1),
+            outputs=_list(wanted),
         ),
         "InferenceAnswer": _object(*answer, **answer, id=_TEXT),
     }

@@ -6,7 +6,7 @@ objects (docs/decisions/0009). Raises Refused with the name of the tensor and wh
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ from crackseg_serving.inference.tensors import (
     DATATYPES,
     Array,
     Expected,
-    check_outputs,
     check_parameters,
     expect,
+    wanted_outputs,
     wrong,
 )
 from crackseg_serving.runtime.signature import Signature, TensorSpec
@@ -38,7 +38,7 @@ class InferenceRequest:
     id: str | None
     timeout: float | None  # seconds
     items: Array
-    binary: bool  # the answer's tensor as bytes
+    outputs: tuple[tuple[TensorSpec, bool], ...]  # what is wanted, and whether as bytes
 
 
 def json_weight(body: bytes, headers: Mapping[str, str]) -> int:
@@ -51,14 +51,15 @@ def read_request(body: bytes, headers: Mapping[str, str], signature: Signature, 
     """The request in a body, checked against the model's signature."""
     end = _json_end(body, headers)
     if end == 0 and body:
-        return InferenceRequest(None, None, _bare(memoryview(body), signature, max_elements), binary=True)
+        items = _bare(memoryview(body), signature, max_elements)
+        return InferenceRequest(None, None, items, tuple((spec, True) for spec in signature.outputs))
     document = _parse(memoryview(body)[:end])
     identity, parameters = document.get("id"), _parameters(document)
     if not (identity is None or isinstance(identity, str)):
         raise Refused(Cause.BAD_REQUEST, "`id` must be a string")
-    binary = _wants_binary(document, signature, parameters)
+    outputs = _outputs(document, signature, parameters)
     items = _input(document, memoryview(body)[end:], signature, max_elements)
-    return InferenceRequest(identity, _timeout(parameters), items, binary)
+    return InferenceRequest(identity, _timeout(parameters), items, outputs)
 
 
 def _json_end(body: bytes, headers: Mapping[str, str]) -> int:
@@ -121,14 +122,19 @@ def _timeout(parameters: Mapping[str, Any]) -> float | None:
     return timeout / 1e6
 
 
-def _wants_binary(document: Any, signature: Signature, parameters: Mapping[str, Any]) -> bool:
-    """Whether the answer's tensor shall be bytes."""
+def _outputs(document: Any, signature: Signature, parameters: Mapping[str, Any]) -> tuple[tuple[TensorSpec, bool], ...]:
+    """The outputs that the answer shall have, and whether each as bytes."""
     default = parameters.get("binary_data_output") is True
-    outputs = _objects(document, "outputs")
-    check_outputs(signature, [one.get("name") for one in outputs])
-    for one in outputs:
-        check_parameters(one.get("name"), _parameters(one))
-    own = _parameters(outputs[0]).get("binary_data", default) if outputs else default
+    asked = _objects(document, "outputs")
+    wanted = wanted_outputs(signature, [one.get("name") for one in asked])
+    if not asked:
+        return tuple((spec, default) for spec in wanted)
+    return tuple((spec, _as_bytes(spec, _parameters(one), default)) for spec, one in zip(wanted, asked, strict=True))
+
+
+def _as_bytes(spec: TensorSpec, parameters: Mapping[str, Any], default: object) -> bool:
+    check_parameters(spec.name, parameters)
+    own = parameters.get("binary_data", default)
     if not isinstance(own, bool):
         raise Refused(Cause.BAD_REQUEST, "parameter binary_data must be true or false")
     return own
@@ -194,15 +200,21 @@ def _bare(data: memoryview, signature: Signature, max_elements: int) -> Array:
     return expect(signature, [spec.name], spec.datatype, shape, max_elements).from_bytes(data)
 
 
-def write_answer(head: dict[str, object], spec: TensorSpec, array: Array, *, binary: bool) -> tuple[bytes, int | None]:
-    """The answer's body, and the length of its JSON part where bytes follow it."""
-    array = np.ascontiguousarray(array, DATATYPES[spec.datatype])
-    output: dict[str, object] = {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape)}
-    if binary:
-        output["parameters"] = {"binary_data_size": array.nbytes}
-        json = orjson.dumps({**head, "outputs": [output]})
-        return b"".join((json, array.data.cast("B"))), len(json)
-    if spec.datatype == "BF16":
-        raise wrong(f"output {spec.name!r} is BF16, which has no numbers: ask for binary data")
-    output["data"] = array.reshape(-1)
-    return orjson.dumps({**head, "outputs": [output]}, option=orjson.OPT_SERIALIZE_NUMPY), None
+def write_answer(
+    head: dict[str, object], outputs: Sequence[tuple[TensorSpec, bool]], arrays: Sequence[Array]
+) -> tuple[bytes, int | None]:
+    """The answer's body, and the length of its JSON part where bytes follow it. `outputs` says which arrays go as bytes."""
+    described, binary = [], []
+    for (spec, as_bytes), found in zip(outputs, arrays, strict=True):
+        array = np.ascontiguousarray(found, DATATYPES[spec.datatype])
+        output: dict[str, object] = {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape)}
+        if as_bytes:
+            output["parameters"] = {"binary_data_size": array.nbytes}
+            binary.append(array.data.cast("B"))
+        elif spec.datatype == "BF16":
+            raise wrong(f"output {spec.name!r} is BF16, which has no numbers: ask for binary data")
+        else:
+            output["data"] = array.reshape(-1)
+        described.append(output)
+    json = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
+    return (b"".join((json, *binary)), len(json)) if binary else (json, None)

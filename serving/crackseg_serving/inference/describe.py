@@ -49,7 +49,7 @@ def model_metadata(model: Model) -> Document:
         "versions": [model.version],
         "platform": _PLATFORM,
         "inputs": [_tensor(model.signature.input)],
-        "outputs": [_tensor(model.signature.output)],
+        "outputs": [_tensor(output) for output in model.signature.outputs],
     }
 
 
@@ -81,11 +81,8 @@ def model_config(engine: Engine) -> Document:
             }
         ],
         "output": [
-            {
-                "name": signature.output.name,
-                "data_type": f"TYPE_{signature.output.datatype}",
-                "dims": _dims(signature.output),
-            }
+            {"name": output.name, "data_type": f"TYPE_{output.datatype}", "dims": _dims(output)}
+            for output in signature.outputs
         ],
         "instance_group": [
             {

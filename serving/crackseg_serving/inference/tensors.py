@@ -130,11 +130,14 @@ def _shape(shape: object, signature: Signature) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def check_outputs(signature: Signature, names: Sequence[object]) -> None:
-    """Refuse outputs that the model does not have, and one asked for twice. None named: all are wanted."""
-    name = signature.output.name
-    if names and list(names) != [name]:
-        raise wrong(f"this model has one output, {name!r}; asked for {names!r:.200}")
+def wanted_outputs(signature: Signature, names: Sequence[object]) -> tuple[TensorSpec, ...]:
+    """The outputs of these names; none named: all. Refuses those that the model does not have, and one asked for twice."""
+    outputs = {output.name: output for output in signature.outputs}
+    if not names:
+        return signature.outputs
+    if len(set(names)) < len(names) or not outputs.keys() >= set(names):
+        raise wrong(f"this model has the output(s) {', '.join(map(repr, outputs))}; asked for {list(names)!r:.200}")
+    return tuple(outputs[str(name)] for name in names)
 
 
 def check_parameters(name: object, parameters: Container[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from crackseg_serving.admission import Ticket
@@ -26,18 +26,21 @@ def shorten(ticket: Ticket, timeout: float | None) -> None:
 
 
 def inference(
-    engine: Engine, ticket: Ticket, read: Callable[[], Array], write: Callable[[Array], T]
+    engine: Engine, ticket: Ticket, read: Callable[[], tuple[Array, Sequence[str]]], write: Callable[[list[Array]], T]
 ) -> Callable[[], tuple[T, Times]]:
-    """The work for one request: its result, and what took how long. Raises Refused."""
+    """The work for one request: its result, and what took how long. `read` gives its tensor and which outputs it wants.
+
+    Raises Refused.
+    """
     queued = time.perf_counter()
 
     def work() -> tuple[T, Times]:
         began = time.perf_counter()
-        items = read()
+        items, names = read()
         have = time.perf_counter()
-        output = engine.run_tensors(items, ticket)
+        outputs = engine.run_tensors(items, ticket, names)
         ran = time.perf_counter()
-        result = write(output)
+        result = write(outputs)
         done = time.perf_counter()
         engine.metrics.staged("decode", have - began)
         engine.metrics.staged("encode", done - ran)

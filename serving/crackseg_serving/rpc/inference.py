@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -14,11 +14,12 @@ from grpc import StatusCode
 from crackseg_serving.engine import Engine, Model
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.inference import describe
-from crackseg_serving.inference.tensors import DATATYPES, Array, check_outputs, check_parameters, expect, wrong
+from crackseg_serving.inference.tensors import DATATYPES, Array, check_parameters, expect, wanted_outputs, wrong
 from crackseg_serving.inference.work import inference, max_elements, shorten
 from crackseg_serving.rpc.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
 from crackseg_serving.rpc.status import Failure, from_refusal
 from crackseg_serving.rpc.wire import read_request, write_response, write_streamed
+from crackseg_serving.runtime.signature import TensorSpec
 
 Parts = list[bytes | memoryview]
 
@@ -49,17 +50,18 @@ async def infer(engine: Engine, message: bytes, timeout: float | None, *, stream
     try:
         with engine.admission.request(timeout) as ticket, engine.admission.body() as grow:
             grow(len(message))
-            asked = ModelInferRequest()
+            asked, wanted = ModelInferRequest(), engine.model.signature.outputs
 
-            def read() -> Array:
-                nonlocal asked
+            def read() -> tuple[Array, list[str]]:
+                nonlocal asked, wanted
                 asked, raw = read_request(message)
                 check_model(engine.model, asked.model_name, asked.model_version)
                 shorten(ticket, _timeout(asked))
-                return _input(engine, asked, raw)
+                wanted = wanted_outputs(engine.model.signature, [one.name for one in asked.outputs])
+                return _input(engine, asked, raw), [spec.name for spec in wanted]
 
-            def write(output: Array) -> bytes:
-                parts = _answer(engine.model, asked, output, streamed=streamed)
+            def write(outputs: list[Array]) -> bytes:
+                parts = _answer(engine.model, asked, wanted, outputs, streamed=streamed)
                 return b"".join(write_streamed(parts) if streamed else parts)
 
             done = asyncio.wrap_future(engine.start(inference(engine, ticket, read, write), ticket))
@@ -94,7 +96,6 @@ def _timeout(request: ModelInferRequest) -> float | None:
 def _input(engine: Engine, request: ModelInferRequest, raw: list[memoryview]) -> Array:
     """The model's one input."""
     signature = engine.model.signature
-    check_outputs(signature, [one.name for one in request.outputs])
     inputs = request.inputs
     first = inputs[0] if inputs else ModelInferRequest.InferInputTensor()
     names = [one.name for one in inputs]
@@ -113,18 +114,24 @@ def _input(engine: Engine, request: ModelInferRequest, raw: list[memoryview]) ->
     return expected.from_numbers(np.fromiter(getattr(first.contents, field), kind))
 
 
-def _answer(model: Model, request: ModelInferRequest, output: Array, *, streamed: bool) -> Parts:
-    spec = model.signature.output
-    array = np.ascontiguousarray(output, DATATYPES[spec.datatype])
+def _answer(
+    model: Model, request: ModelInferRequest, wanted: Sequence[TensorSpec], outputs: Sequence[Array], *, streamed: bool
+) -> Parts:
+    arrays = [
+        np.ascontiguousarray(output, DATATYPES[spec.datatype]) for spec, output in zip(wanted, outputs, strict=True)
+    ]
     response = ModelInferResponse(
         model_name=model.name,
         model_version=model.version,
         id=request.id,
-        outputs=[{"name": spec.name, "datatype": spec.datatype, "shape": array.shape}],
+        outputs=[
+            {"name": spec.name, "datatype": spec.datatype, "shape": array.shape}
+            for spec, array in zip(wanted, arrays, strict=True)
+        ],
     )
     if streamed:
         response.parameters["triton_final_response"].bool_param = True
-    return write_response(response, [array.data.cast("B")])
+    return write_response(response, [array.data.cast("B") for array in arrays])
 
 
 async def stream(engine: Engine, messages: AsyncIterable[bytes], timeout: float | None) -> AsyncIterator[bytes]:  # noqa: ASYNC109 - as above

@@ -6,6 +6,7 @@ Thread-safe: `run` may be called from many threads at once.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -57,39 +58,47 @@ class Session:
 
     def run(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """The output for `batch`, as many as went in. A graph of fixed batch size is run as often as needed, filled up."""
-        return self._run(self._session, batch)
+        return self._run(self._session, batch, (self.signature.output.name,))[0]
+
+    def run_outputs(self, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
+        """The same for several outputs, in the order of their names. Raises ValueError where one has not as many as went in."""
+        return self._run(self._session, batch, names)
 
     def run_wide(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """The same on all cores, for when nothing else runs."""
-        return self._run(self._wide or self._session, batch)
+        return self._run(self._wide or self._session, batch, (self.signature.output.name,))[0]
 
     def keep_narrow(self) -> None:
         """Give the way to run on all cores up: the model is too small to gain from it."""
         self._wide = None
 
-    def _run(self, session: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+    def _run(self, session: Any, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
         fixed = self.signature.batch
         if fixed is None or fixed == len(batch):
-            return self._run_once(session, batch)
+            return self._run_once(session, batch, names)
         parts = [batch[start : start + fixed] for start in range(0, len(batch), fixed)]
         missing = fixed - len(parts[-1])
         if missing:
             filling = np.zeros((missing, *batch.shape[1:]), batch.dtype)
             parts[-1] = np.concatenate([parts[-1], filling])
-        if len(parts) == 1:
-            return self._run_once(session, parts[0])[: len(batch)]
-        return np.concatenate([self._run_once(session, part) for part in parts])[: len(batch)]
+        runs = [self._run_once(session, part, names) for part in parts]
+        if len(runs) == 1:
+            return [output[: len(batch)] for output in runs[0]]
+        return [np.concatenate(output)[: len(batch)] for output in zip(*runs, strict=True)]
 
-    def _run_once(self, session: Any, batch: NDArray[np.generic]) -> NDArray[np.generic]:
-        spec = self.signature
-        batch = np.ascontiguousarray(batch, DTYPES[spec.input.datatype])
+    def _run_once(self, session: Any, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
+        spec = self.signature.input
+        batch = np.ascontiguousarray(batch, DTYPES[spec.datatype])
         try:
-            outputs = session.run([spec.output.name], {spec.input.name: batch})
+            outputs = session.run(list(names), {spec.name: batch})
         except Exception as error:
             if is_memory(error):
                 raise MemoryError(str(error)) from None
             raise
-        return cast("NDArray[np.generic]", outputs[0])
+        for name, output in zip(names, outputs, strict=True):
+            if output.shape[:1] != (len(batch),):
+                raise ValueError(f"output {name!r} is {list(output.shape)} for {len(batch)} item(s)")
+        return cast("list[NDArray[np.generic]]", outputs)
 
 
 def open_session(path: Path, device: str, threads: int) -> Session:

@@ -22,8 +22,9 @@ from crackseg_serving.runtime.metadata import Channels, Layout, Metadata, parse_
 DATATYPES: Final = {
     "tensor(float)": "FP32",
     "tensor(float16)": "FP16",
-    "tensor(uint8)": "UINT8",
     "tensor(double)": "FP64",
+    "tensor(bool)": "BOOL",
+    **{f"tensor({sign}int{bits})": f"{sign.upper()}INT{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP32": np.dtype(np.float32),
@@ -60,6 +61,12 @@ class Signature:
     width: int | None
     batch: int | None
     metadata: Metadata
+    others: tuple[TensorSpec, ...] = ()  # outputs beside the mask, which only tensors' requests see
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """All outputs, the mask first."""
+        return self.output, *self.others
 
     @property
     def multiple(self) -> tuple[int, int]:
@@ -89,7 +96,8 @@ def read_signature(
         mean=(0.0,) if whole else metadata.mean,
         std=(1.0,) if whole else metadata.std,
     )
-    return Signature(image, mask, form, OutputFormat(), height, width, image.shape[0], metadata)
+    others = tuple(output for output in outputs if output != mask and _of_each_item(output, image))
+    return Signature(image, mask, form, OutputFormat(), height, width, image.shape[0], metadata, others)
 
 
 def whole_size(signature: Signature, wanted: tuple[int, int] | None) -> tuple[int, int] | None:
@@ -159,6 +167,11 @@ def _mask_output(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
     if mask.datatype not in _OUTPUT_TYPES or len(mask.shape) not in {0, 3, 4}:
         raise _mismatch(wanted, f"output {mask}")
     return mask
+
+
+def _of_each_item(output: TensorSpec, image: TensorSpec) -> bool:
+    """Whether an output has something for each image, which can be shared out again after a run, in a type that travels."""
+    return output.datatype in DATATYPES.values() and bool(output.shape) and output.shape[0] in {None, image.shape[0]}
 
 
 def _layout(image: TensorSpec) -> Layout:

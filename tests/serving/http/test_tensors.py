@@ -87,7 +87,7 @@ def test_a_body_of_bytes_alone_is_one_item_where_one_size_is_open():
     square = replace(DECLARED, input=replace(DECLARED.input, shape=(None, 3, None, 2)))
     data = np.arange(12, dtype=np.float32)
     asked = read_request(data.tobytes(), {BINARY_HEADER: "0"}, square, 1000)
-    assert (asked.items.shape, asked.binary) == (SHAPE, True)
+    assert (asked.items.shape, [binary for _, binary in asked.outputs]) == (SHAPE, [True])
     with pytest.raises(Refused, match="open size"):
         read_request(data.tobytes(), {BINARY_HEADER: "0"}, DECLARED, 1000)
     with pytest.raises(Refused, match="bytes"):
@@ -101,7 +101,7 @@ def test_a_body_of_bytes_alone_is_one_item_where_one_size_is_open():
         pytest.param({"inputs": [1]}, "objects", id="inputs that are numbers"),
         pytest.param({"inputs": [], "parameters": 1}, "parameters", id="parameters that are a number"),
         pytest.param({**request("FP32"), "outputs": [3]}, "outputs", id="outputs that are numbers"),
-        pytest.param({**request("FP32"), "outputs": [{"name": "mask"}] * 2}, "one output", id="an output twice"),
+        pytest.param({**request("FP32"), "outputs": [{"name": "mask"}] * 2}, "asked for", id="an output twice"),
         pytest.param(
             {**request("FP32"), "outputs": [{"name": "mask", "parameters": {"binary_data": 1}}]},
             "binary_data",
@@ -125,7 +125,7 @@ def test_a_timeout_comes_in_microseconds():
 def test_every_type_leaves_as_json_and_as_bytes(datatype: str):
     array = np.array(NUMBERS).astype(DATATYPES[datatype]).reshape(SHAPE)
     spec = TensorSpec("mask", datatype, (None, 3, None, None))
-    body, length = write_answer({"id": "a"}, spec, array, binary=False)
+    body, length = write_answer({"id": "a"}, [(spec, False)], [array])
     output = json.loads(body)["outputs"][0]
     assert (length, output["shape"], output["datatype"], output["data"]) == (
         None,
@@ -133,7 +133,7 @@ def test_every_type_leaves_as_json_and_as_bytes(datatype: str):
         datatype,
         array.ravel().tolist(),
     )
-    body, length = write_answer({}, spec, array[:, ::-1], binary=True)
+    body, length = write_answer({}, [(spec, True)], [array[:, ::-1]])
     assert json.loads(body[:length])["outputs"][0]["parameters"] == {"binary_data_size": array.nbytes}
     np.testing.assert_array_equal(np.frombuffer(body[length:], array.dtype).reshape(SHAPE), array[:, ::-1])
 
