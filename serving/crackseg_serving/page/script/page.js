@@ -58,7 +58,13 @@ function say(sentence) {
 
 async function take(entries) {
   const scale = scaleGiven();
-  const { photographs: found, leftOut } = await photographsOf(await entries);
+  let arrived;
+  try {
+    arrived = await photographsOf(await entries);
+  } catch (error) {
+    return notice(`What was chosen could not be read: ${error.message}`, true);
+  }
+  const { photographs: found, leftOut } = arrived;
   const rest = leftOut ? ` ${leftOut === 1 ? "1 other file was" : `${leftOut} other files were`} left out.` : "";
   if (!found.length) {
     notice(`There is no photograph among what was chosen.${rest}`, true);
