@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -18,7 +19,8 @@ class Between:
         self.busy = 0
         self.opened = threading.Event()
         self.opened.set()
-        self.inside = self.most = self.photographs = 0
+        self.inside = self.most = 0
+        self.times: list[float] = []  # when photographs came
         self._lock = threading.Lock()
         owner = self
 
@@ -56,9 +58,14 @@ class Between:
         self._server.server_close()
         self._thread.join()
 
+    @property
+    def photographs(self) -> int:
+        """How many have come."""
+        return len(self.times)
+
     def photograph(self, request: BaseHTTPRequestHandler, port: int) -> None:
         with self._lock:
-            self.photographs += 1
+            self.times.append(time.monotonic())
             self.inside += 1
             self.most = max(self.most, self.inside)
             refused, self.busy = self.busy > 0, max(0, self.busy - 1)

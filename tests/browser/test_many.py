@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,7 +75,16 @@ def test_a_busy_server_is_given_the_time_that_it_asks_for(blank: Window, between
     until(lambda: "Going on in 1 s: the queue is full" in window.text("count"))
     window.wait()
     assert window.text("count") == "4 of 4 photographs done"
-    assert between.photographs == 4 + 3  # those refused, once more each: nothing is tried before its time
+    assert between.photographs == 4 + 3  # those refused, once more each
+
+
+def test_nothing_is_tried_before_its_time(blank: Window, between: Between, photograph: Photograph):
+    window = blank.open(between.port)
+    between.busy = 2
+    window.choose(photograph())
+    window.wait()
+    assert window.text("count") == "1 of 1 photograph done"
+    assert [later - sooner >= 0.99 for sooner, later in pairwise(between.times)] == [True, True]  # Retry-After: 1
 
 
 def test_cancelling_calls_off_what_runs_and_what_waits(blank: Window, between: Between, photograph: Photograph):
