@@ -83,6 +83,7 @@ lock:  ## the requirements files, pinned with hashes, from pyproject.toml
 	@$(UV_COMPILE) pyproject.toml --extra operator --output-file requirements-operator.txt
 	@$(UV_COMPILE) pyproject.toml --extra serving --extra cpu --output-file requirements-serving-cpu.txt
 	@$(UV_COMPILE) pyproject.toml --extra serving --extra gpu --output-file requirements-serving-gpu.txt
+	@$(UV_COMPILE) pyproject.toml --extra serving --extra openvino --constraint requirements-serving-cpu.txt --output-file requirements-serving-openvino.txt
 	@$(UV_COMPILE) pyproject.toml --extra operator --extra plugin --extra serving --extra cpu --extra dev --output-file requirements-dev.txt
 
 lint: dev  ## format, lint, types and the import contract

@@ -58,6 +58,7 @@ async def _serve(settings: Settings) -> None:
     from crackseg_serving.metrics import Metrics
 
     gc.disable()  # what is being imported stays
+    importlib.import_module("crackseg_serving.runtime.warmup")  # two threads that import wait for each other
     engine = Engine(settings, Metrics())
     loading = _load(engine)  # beside it, while the model is opened and run without the interpreter:
     from crackseg_serving.http.app import App

@@ -137,9 +137,9 @@ class Engine:
 
     def load(self) -> None:
         """Open, check and warm up the model. Blocks; raises ModelFailure."""
-        from crackseg_serving.runtime.session import open_session
+        from crackseg_serving.runtime.session import open_sessions
         from crackseg_serving.runtime.signature import whole_size
-        from crackseg_serving.runtime.warmup import warm_up
+        from crackseg_serving.runtime.warmup import fastest, warm_up
 
         settings = self.settings
         if not settings.model_path.is_file():
@@ -148,13 +148,14 @@ class Engine:
             )
         with ThreadPoolExecutor(1) as beside:
             digest = beside.submit(_digest, settings.model_path)
-            session = open_session(settings.model_path, settings.device, settings.processors)
+            sessions = open_sessions(settings.model_path, settings.device, settings.processors)
         if settings.model_sha256 and digest.result() != f"sha256:{settings.model_sha256}":
             raise ModelFailure(
                 "DigestMismatch",
                 f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
             )
-        whole = whole_size(session.signature, settings.input_size)
+        whole = whole_size(sessions[0].signature, settings.input_size)
+        session = fastest(sessions, whole or settings.tile_size)
         self._warmth = warmth = warm_up(session, whole or settings.tile_size, settings.batch_size)
         delay = settings.batch_delay if settings.batch_size else warmth.delay
         self._batcher = Batcher(

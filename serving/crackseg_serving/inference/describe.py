@@ -65,7 +65,7 @@ def model_config(engine: Engine) -> Document:
     """Triton's model configuration, as far as it says something here."""
     model, settings = engine.model, engine.settings
     signature = model.signature
-    on_cpu = model.provider.startswith("CPU")
+    on_cpu = model.provider.startswith(("CPU", "OpenVINO"))
     return {
         "name": model.name,
         "platform": _PLATFORM,

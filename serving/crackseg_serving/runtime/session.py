@@ -24,6 +24,7 @@ _LOG = logging.getLogger("crackseg.runtime")
 VERSION: Final[str] = onnxruntime.__version__
 
 _CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+_OPENVINO = "OpenVINOExecutionProvider"
 _SPIN_MICROSECONDS: Final = "200"  # from one operator to the next; longer only where others need the core
 #: What to try, best first; the first of each is the one that was asked for.
 _PROVIDERS: Final = {
@@ -49,6 +50,11 @@ class Session:
     @property
     def on_cpu(self) -> bool:
         """Whether the model runs on the processor."""
+        return self.provider in {_CPU, _OPENVINO}
+
+    @property
+    def in_caller(self) -> bool:
+        """Whether a run on one core is computed by the thread that asks for it, so that its clock says what it costs."""
         return self.provider == _CPU
 
     @property
@@ -101,17 +107,29 @@ class Session:
         return cast("list[NDArray[np.generic]]", outputs)
 
 
-def open_session(path: Path, device: str, threads: int) -> Session:
+def open_sessions(path: Path, device: str, threads: int) -> list[Session]:
     """Load the model at `path`. `device` is Auto, CPU, CUDA or TensorRT; `threads` are for a run on all cores.
 
+    One session; on a processor, in an image that has OpenVINO too, a second one for it: which is faster, the warm-up finds.
     Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), ProviderFallback (the device asked for is
     not there), OutOfMemory.
     """
     providers = _choose(device)
     _share_memory()
+    sessions = [_session(path, device, providers, threads)]
+    if providers == (_CPU,) and _OPENVINO in onnxruntime.get_available_providers():
+        try:
+            sessions.append(_session(path, device, (_OPENVINO, _CPU), threads))
+        except ModelFailure as failure:
+            _LOG.warning("OpenVINO does not take the model: %s", failure.message)
+    return sessions
+
+
+def _session(path: Path, device: str, providers: tuple[str, ...], threads: int) -> Session:
     with ThreadPoolExecutor(1) as beside:
-        second = beside.submit(_open, path, (_CPU,), threads) if providers == (_CPU,) and threads > 1 else None
-        session = _open(path, providers, 1)
+        on_cpu = providers[0] in {_CPU, _OPENVINO}
+        second = beside.submit(_open, path, providers, threads) if on_cpu and threads > 1 else None
+        session = _open(path, providers, 1, streams=threads)
         wide = second.result() if second else None
     used = session.get_providers()[0]
     if device not in {"Auto", "CPU"} and used != providers[0]:
@@ -126,7 +144,8 @@ def open_session(path: Path, device: str, threads: int) -> Session:
     return Session(session, wide, read_signature(inputs, outputs, properties), properties)
 
 
-def _open(path: Path, providers: tuple[str, ...], threads: int) -> Any:
+def _open(path: Path, providers: tuple[str, ...], threads: int, *, streams: int = 1) -> Any:
+    """One session of ONNX Runtime, with `threads` for a run, of which OpenVINO does `streams` at once."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -141,9 +160,26 @@ def _open(path: Path, providers: tuple[str, ...], threads: int) -> Any:
     # A pattern wants one block for all tensors of a run, beside those that the arena has already.
     options.enable_mem_pattern = providers != (_CPU,)
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        return onnxruntime.InferenceSession(
+            str(path),
+            options,
+            providers=list(providers),
+            provider_options=[_options(p, threads, streams) for p in providers],
+        )
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         raise _load_failure(error, path) from None
+
+
+def _options(provider: str, threads: int, streams: int) -> dict[str, str]:
+    """What a provider has to be told."""
+    if provider != _OPENVINO:
+        return {}
+    return {
+        "device_type": "CPU",
+        "num_of_threads": str(threads * streams),
+        "num_streams": str(streams),
+        "precision": "FP32",  # what the file says; without it processors with AMX compute in bf16, which nobody has checked
+    }
 
 
 @cache

@@ -5,6 +5,7 @@ Called by the engine before it says that it is ready.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 from typing import Final
@@ -18,6 +19,10 @@ from crackseg_serving.runtime.curve import Batching, choose_batching
 from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import Signature, settle
 
+_LOG = logging.getLogger("crackseg.runtime")
+
+_TRIES: Final = 4  # runs in which a provider shows how fast it is
+_APART: Final = 0.02  # of the range: providers that round differently are much nearer to each other
 _SMALL: Final = 64  # pixels: enough to try a batch, too small to cost time
 #: What doubling a batch must bring, on a card and on a processor: there the noise of others is larger, and the gain small.
 _GAIN: Final = {False: 1.1, True: 1.5}
@@ -66,6 +71,46 @@ def warm_up(session: Session, size: int | tuple[int, int], batch_size: int | Non
     return Warmth(most, batching.delay, slowest, int(np.prod(tile)) * 3)
 
 
+def fastest(sessions: list[Session], size: int | tuple[int, int]) -> Session:
+    """The session whose run at the tile size is shorter, of the first and of those that give what it gives.
+
+    Raises ModelFailure (ContractMismatch, OutOfMemory) where the first cannot be run.
+    """
+    best = sessions[0]
+    tile = tile_shape(best.signature, size)
+    if len(sessions) == 1:
+        return best
+    expected = np.asarray(_run(best, tile, 1), np.float32)
+    shortest = _shortest(best, tile)
+    for session in sessions[1:]:
+        try:
+            found = np.asarray(_run(session, tile, 1), np.float32)
+            took = _shortest(session, tile)
+        except ModelFailure as failure:
+            _LOG.warning("the model cannot be run there: %s", failure.message, extra={"provider": session.provider})
+            continue
+        if found.shape != expected.shape or _apart(found, expected) > _APART:
+            _LOG.warning("gives other figures than ONNX Runtime alone", extra={"provider": session.provider})
+        elif took < shortest:
+            best, shortest = session, took
+    return best
+
+
+def _shortest(session: Session, tile: tuple[int, int]) -> float:
+    """Seconds of the shortest of a few runs: what other programs take is not counted."""
+    took = []
+    for _ in range(_TRIES):
+        began = time.perf_counter()
+        _run(session, tile, 1)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def _apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """The mean difference, as a share of the range of what is expected."""
+    return float(np.abs(found - expected).mean() / max(float(np.ptp(expected)), 1e-6))
+
+
 def _warm_wide(session: Session, tile: tuple[int, int], narrow: float) -> float:
     """Seconds of a run on all cores, unless the model is too small for one."""
     if narrow < 10 * _SMALL_RUN:
@@ -89,7 +134,7 @@ def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | 
     fixed = session.signature.batch
     if fixed is not None and count > fixed:
         return None
-    clock = time.thread_time if session.on_cpu else time.perf_counter
+    clock = time.thread_time if session.in_caller else time.perf_counter
     if session.on_cpu:
         tile = tile_shape(session.signature, max(_SMALL, min(tile) // 2))
     took = []

@@ -1,0 +1,109 @@
+"""Which provider serves a model: the faster one of those that give the same; and graphs of 8 bits on all of them."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import helper
+from tests.serving.conftest import Serve
+from tests.serving.models import DarkModel
+from tests.serving.pictures import mask_of, overlap
+
+from crackseg_serving.engine import Engine
+from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime.session import Session, open_sessions
+from crackseg_serving.runtime.warmup import fastest
+from crackseg_serving.settings import from_environment
+
+pytestmark = pytest.mark.serving
+
+SAMPLES = Path(__file__).parents[2] / "deploy/samples"
+SIDE = 256
+TURNS = 60  # sines of every pixel: many times what the small model costs
+openvino = pytest.mark.skipif(
+    "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers(),
+    reason="the package onnxruntime-openvino is not installed (it replaces onnxruntime)",
+)
+
+
+def opened(model: onnx.ModelProto, path: Path) -> Session:
+    onnx.save(model, path)
+    return open_sessions(path, "CPU", 1)[0]
+
+
+def slowed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same answers, after work that changes nothing."""
+    slow = copy.deepcopy(model)
+    last = slow.graph.node[-1]
+    assert list(last.output) == ["mask"]
+    last.output[:] = ["done"]
+    names = ["done", *(f"turn{number}" for number in range(TURNS))]
+    for before, after in itertools.pairwise(names):
+        slow.graph.node.append(helper.make_node("Sin", [before], [after]))
+    slow.graph.node.append(helper.make_node("Clip", [names[-1], "none", "none"], ["nothing"]))
+    slow.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0), "none"))
+    slow.graph.node.append(helper.make_node("Add", ["done", "nothing"], ["mask"]))
+    return slow
+
+
+@pytest.fixture
+def quick() -> onnx.ModelProto:
+    return DarkModel().build()
+
+
+def test_the_faster_of_two_is_taken_whichever_comes_first(quick, tmp_path):
+    fast, slow = opened(quick, tmp_path / "fast.onnx"), opened(slowed(quick), tmp_path / "slow.onnx")
+
+    assert fastest([slow, fast], SIDE) is fast
+    assert fastest([fast, slow], SIDE) is fast
+
+
+def test_a_faster_one_that_gives_other_figures_is_not_taken(quick, tmp_path):
+    first = opened(slowed(quick), tmp_path / "slow.onnx")
+    other = opened(DarkModel(scale=0.5).build(), tmp_path / "other.onnx")
+
+    assert fastest([first, other], SIDE) is first
+
+
+def test_a_faster_one_that_cannot_be_run_is_not_taken(quick, tmp_path):
+    first = opened(quick, tmp_path / "quick.onnx")
+    small = opened(DarkModel(height=64, width=64).build(), tmp_path / "small.onnx")
+
+    assert fastest([first, small], SIDE) is first
+
+
+def test_a_model_of_8_bits_is_served_and_says_what_it_is(serve: Serve):
+    photograph = (SAMPLES / "photographs/branching.jpg").read_bytes()
+    both = [serve(MODEL_PATH=str(SAMPLES / f"{name}.onnx")) for name in ("pavement-2.0.0", "pavement-2.0.0-int8")]
+    plain, small = (one.wait_ready().segment(photograph, "?output=mask") for one in both)
+    told = both[1].ask("GET", "/model/info").json
+
+    assert overlap(mask_of(plain.body), mask_of(small.body)) > 0.97
+    assert told["version"] == "2.0.0-int8"
+    assert told["metadata"]["crackseg.precision"] == "INT8"
+
+
+@openvino
+@pytest.mark.parametrize("name", ["pavement-2.0.0", "pavement-2.0.0-int8"])
+def test_openvino_gives_what_onnx_runtime_gives(name: str):
+    alone, other = open_sessions(SAMPLES / f"{name}.onnx", "Auto", 2)
+    picture = np.random.default_rng(0).normal(0, 1, (1, 3, 128, 160)).astype(np.float32)
+    expected = alone.run(picture)
+
+    assert (alone.provider, other.provider) == ("CPUExecutionProvider", "OpenVINOExecutionProvider")
+    assert np.abs(other.run(picture) - expected).mean() < 0.02
+    assert np.abs(other.run_wide(picture) - expected).mean() < 0.02
+
+
+@openvino
+def test_the_provider_that_was_found_serves(dark_model: Path):
+    engine = Engine(from_environment({"MODEL_PATH": str(dark_model), "TILE_SIZE": "64"}), Metrics())
+    engine.load()
+
+    assert engine.model.provider in {"CPUExecutionProvider", "OpenVINOExecutionProvider"}
