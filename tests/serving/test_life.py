@@ -105,7 +105,7 @@ def test_work_in_flight_is_finished_after_the_listener_is_closed(serve: Serve):
     ("model", "words"),
     [
         pytest.param(DarkModel(channels=5), ("channel", "5"), id="five channels"),
-        pytest.param(DarkModel(dtype=TensorProto.INT32), ("FP32", "int32"), id="whole numbers in"),
+        pytest.param(DarkModel(dtype=TensorProto.INT32), ("FP32", "INT32"), id="whole numbers in"),
         pytest.param(
             DarkModel(metadata={"crackseg.input.range": "1..2"}), ("crackseg.input.range", "0..255"), id="bad metadata"
         ),
