@@ -160,14 +160,17 @@ class Admission:
             self._bodies.give(held)
 
     @contextmanager
-    def image(self, size: int, ticket: Ticket) -> Iterator[None]:
-        """Room for an image that needs `size` bytes; waits its turn. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …)."""
+    def image(self, size: int, ticket: Ticket, remedy: str = "cut it") -> Iterator[None]:
+        """Room for an image that needs `size` bytes; waits its turn. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …).
+
+        `remedy`: what to do where it can never fit, beside giving the server more memory.
+        """
         room = self._images
         if size > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
                 f"the image needs about {size >> 20} MiB of memory, and the server has {room.size >> 20} MiB for images: "
-                "cut it, or give the server a higher memory limit",
+                f"{remedy}, or give the server a higher memory limit",
             )
         while not room.take(size):
             ticket.check()

@@ -47,17 +47,18 @@ class Output(StrEnum):
         return self in {Output.MEASUREMENTS, Output.GEOJSON, Output.RLE}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Found:
-    """A photograph and what the model found in it."""
+    """A photograph and what the model found in it; a large one is never whole in memory, and is measured before."""
 
     data: bytes  # the file
     facts: imaging.ImageFacts
-    pixels: Image  # [H, W, 3], RGB; half as large where the answer does not draw them
-    probabilities: Image  # [H, W], 0..255; where nothing is measured as large as the model gave it
-    mask: Image  # [H, W], 0 or 255
     millimetres_per_pixel: float | None
     placement: imaging.Placement | None
+    pixels: Image | None = None  # [H, W, 3], RGB; half as large where the answer does not draw them
+    probabilities: Image | None = None  # [H, W], 0..255; where nothing is measured as large as the model gave it
+    mask: Image | imaging.BitMask | None = None  # [H, W], 0 or 255
+    measurements: imaging.Measurements | None = None
 
 
 def answer(model: Model, found: Found, output: Output) -> bytes:
@@ -66,7 +67,7 @@ def answer(model: Model, found: Found, output: Output) -> bytes:
 
 
 def _described(model: Model, found: Found) -> dict[str, Any]:
-    height, width = found.mask.shape
+    height, width = found.facts.upright
     return {
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "image": {"width": width, "height": height, "format": found.facts.format},
@@ -75,6 +76,9 @@ def _described(model: Model, found: Found) -> dict[str, Any]:
 
 
 def _measured(model: Model, found: Found) -> imaging.Measurements:
+    if found.measurements is not None:
+        return found.measurements
+    assert isinstance(found.mask, np.ndarray)
     return imaging.measure(
         found.mask,
         found.probabilities,
@@ -95,7 +99,19 @@ def _measurements(model: Model, found: Found) -> bytes:
 
 
 def _rle(model: Model, found: Found) -> bytes:
+    assert found.mask is not None
     return orjson.dumps({**_described(model, found), "segmentation": imaging.to_rle(found.mask)})
+
+
+def _mask(_: Model, found: Found) -> bytes:
+    assert found.mask is not None
+    return imaging.mask_png(found.mask)
+
+
+def _drawn(found: Found, draw: Callable[[Image, Image], bytes]) -> bytes:
+    assert found.pixels is not None
+    assert isinstance(found.mask, np.ndarray)
+    return draw(found.pixels, found.mask)
 
 
 def _geojson(model: Model, found: Found) -> bytes:
@@ -108,14 +124,14 @@ def _placed(found: Found) -> tuple[imaging.Placement, imaging.Position | None]:
     position = imaging.read_position(found.data) if found.facts.format == "JPEG" else None
     placement = found.placement
     if placement is None and position is not None:
-        placement = imaging.from_camera(position, found.mask.shape, found.millimetres_per_pixel)
+        placement = imaging.from_camera(position, found.facts.upright, found.millimetres_per_pixel)
     return placement or imaging.PIXELS, position
 
 
 _ANSWERS: Final[dict[Output, Callable[[Model, Found], bytes]]] = {
-    Output.MASK: lambda _, found: imaging.mask_png(found.mask),
-    Output.OVERLAY: lambda _, found: imaging.overlay_png(found.pixels, found.mask),
-    Output.OVERLAY_JPEG: lambda _, found: imaging.overlay_jpeg(found.pixels, found.mask),
+    Output.MASK: _mask,
+    Output.OVERLAY: lambda _, found: _drawn(found, imaging.overlay_png),
+    Output.OVERLAY_JPEG: lambda _, found: _drawn(found, imaging.overlay_jpeg),
     Output.RLE: _rle,
     Output.MEASUREMENTS: _measurements,
     Output.GEOJSON: _geojson,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Final
 
@@ -18,17 +17,17 @@ from numpy.typing import NDArray
 from crackseg_serving import imaging
 from crackseg_serving.admission import Ticket
 from crackseg_serving.answers import Found, Output, answer
-from crackseg_serving.batching import Array
 from crackseg_serving.engine import Engine, Model
 from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.large import BYTES_A_CRACK_PIXEL, LARGE, segment_large
+from crackseg_serving.tiling import plan_for, run_tiles
 
 #: Bytes for a pixel at the peak: the image, probabilities and mask; where cracks reach over the whole image, measuring
 #: takes more; and for a pixel of crack the centre lines, widths and outlines that it makes of it. Measured: 24 bytes a pixel
 #: in all, and up to 257 a pixel of crack (a mask of nothing but dashes; long hairlines 141, photographs less).
 _BYTES_A_PIXEL: Final = 16
 _BYTES_A_MEASURED_PIXEL: Final = 8
-_BYTES_A_CRACK_PIXEL: Final = 270
-
+_REMEDY: Final = "ask for the mask or for measurements, which are made strip by strip, cut it"
 
 __all__ = ["Output", "segment"]
 
@@ -46,62 +45,39 @@ def segment(
     limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
     with _refusing():
         facts = imaging.read_facts(data)
-    if facts.width * facts.height > limits.max_pixels:
-        raise Refused(
-            Cause.TOO_MANY_PIXELS,
-            f"the image has {facts.width} x {facts.height} pixels, more than the {limits.max_pixels} allowed: cut it or make it smaller",
-        )
+        limits.check(facts)
+    found = Found(data, facts, millimetres_per_pixel, placement)
+    if facts.width * facts.height > LARGE and not model.whole and not output.drawn:
+        with _refusing():
+            return segment_large(engine, found, output, ticket)
     size = facts.width * facts.height * _BYTES_A_PIXEL
-    with engine.admission.image(size, ticket):
+    with engine.admission.image(size, ticket, _REMEDY if output.drawn else "cut it"):
         with metrics.stage("decode"), _refusing():
             halved = model.whole and not output.drawn and _is_twice(facts, model.tile)
-            image = imaging.decode(data, limits, facts=facts, halved=halved)
+            found.pixels = pixels = imaging.decode(data, limits, facts=facts, halved=halved).pixels
         with metrics.stage("inference"):
-            probabilities = _probabilities(engine, model, image.pixels, ticket)
+            probabilities = _probabilities(engine, model, pixels, ticket)
         with metrics.stage("encode"):
             shape = facts.upright
             if model.whole and output.measured:
                 probabilities = imaging.scale_map(probabilities, shape)
-            mask = _mask(probabilities, model, shape)
-            found = Found(data, facts, image.pixels, probabilities, mask, millimetres_per_pixel, placement)
+            found.probabilities, found.mask = probabilities, _mask(probabilities, model, shape)
             if not output.measured:
                 return answer(model, found, output)
-            cracked = int(np.count_nonzero(mask)) * _BYTES_A_CRACK_PIXEL
-            with engine.admission.more(mask.size * _BYTES_A_MEASURED_PIXEL + cracked, held=size):
+            cracked = int(np.count_nonzero(found.mask)) * BYTES_A_CRACK_PIXEL
+            with engine.admission.more(found.mask.size * _BYTES_A_MEASURED_PIXEL + cracked, held=size):
                 return answer(model, found, output)
 
 
 def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], ticket: Ticket) -> NDArray[np.uint8]:
-    """The probability map of an image of any size: through tiles, or in one run at the model's own size."""
-    signature = model.signature
-    if model.whole:
-        tensor = imaging.to_tensor([imaging.scale_picture(pixels, model.tile)], signature.input_format)
-        output = engine.wait(engine.submit(tensor, ticket), ticket, deque())
-        return imaging.to_map(imaging.to_probabilities(_maps(output), signature.output_format, model.tile)[0])
-    height, width = pixels.shape[:2]
-    plan = imaging.plan_tiles(
-        height,
-        width,
-        size=model.tile,
-        overlap=min(engine.settings.tile_overlap, min(model.tile) // 2),
-        multiple=signature.multiple,
-    )
-    size = (plan.tile_height, plan.tile_width)
-    stitcher = imaging.Stitcher(plan)
-    window: deque[Future[Array]] = deque()
-
-    def stitch() -> None:
-        output = engine.wait(window.popleft(), ticket, window)
-        stitcher.add(imaging.to_probabilities(_maps(output), signature.output_format, size)[0])
-
-    for number, tile in enumerate(plan.tiles, 1):
-        if len(window) >= engine.tiles_in_flight:
-            stitch()
-        tensor = imaging.to_tensor([plan.cut(pixels, tile)], signature.input_format)
-        window.append(engine.submit(tensor, ticket, more=number < len(plan.tiles)))
-    while window:
-        stitch()
-    return stitcher.finish()
+    """The probability map of an image: through tiles, or in one run at the model's own size."""
+    if not model.whole:
+        plan = plan_for(engine, *pixels.shape[:2])
+        return run_tiles(engine, plan, (pixels[top : top + plan.tile_height] for top in plan.tops), ticket)
+    form = model.signature
+    tensor = imaging.to_tensor([imaging.scale_picture(pixels, model.tile)], form.input_format)
+    output = engine.wait(engine.submit(tensor, ticket), ticket, deque())
+    return imaging.to_map(imaging.to_probabilities(output, form.output_format, model.tile)[0])
 
 
 def _is_twice(facts: imaging.ImageFacts, size: tuple[int, int]) -> bool:
@@ -118,11 +94,6 @@ def _mask(probabilities: NDArray[np.uint8], model: Model, shape: tuple[int, int]
     if probabilities.shape == shape:
         return imaging.threshold(probabilities, model.threshold_percent)
     return imaging.scaled_mask(probabilities, model.threshold_percent, shape)
-
-
-def _maps(output: Array) -> Array:
-    """An output [N, H, W] has one channel."""
-    return output[:, None] if output.ndim == 3 else output
 
 
 @contextmanager

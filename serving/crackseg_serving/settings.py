@@ -110,7 +110,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         workers=_whole(env, contract.MAX_WORKERS, 2 * processors, 1, 1024),
         memory_limit=_whole(env, contract.MEMORY_LIMIT, cgroup.memory() or 4 << 30, 1 << 20, 1 << 50),
         max_bytes=_whole(env, MAX_IMAGE_BYTES, 128 << 20, 1024, 4 << 30),
-        max_pixels=_whole(env, MAX_IMAGE_PIXELS, 100_000_000, 1024, 1 << 32),
+        max_pixels=_whole(env, MAX_IMAGE_PIXELS, 400_000_000, 1024, 1 << 32),
         max_queue=_whole(env, MAX_QUEUE, 1024, 1, 100_000),
         max_wait=_whole(env, MAX_WAIT_SECONDS, 10, 1, 3600),
         request_timeout=_whole(env, REQUEST_TIMEOUT_SECONDS, 300, 1, 3600),

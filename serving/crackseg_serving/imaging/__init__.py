@@ -4,7 +4,9 @@ Used by the engine, the gate and the page. Pure and synchronous: no model runtim
 `uint8 [H, W, 3]`, masks `uint8 [H, W]` with 255 for crack, probabilities on a picture `uint8 [H, W]` with 255 for one.
 """
 
-from crackseg_serving.imaging.decode import DecodedImage, DecodeLimits, decode
+from crackseg_serving.imaging.bitmask import BitMask
+from crackseg_serving.imaging.blocks import BLOCK_HEIGHT, MARGIN, BlockMeasurer
+from crackseg_serving.imaging.decode import BACKWARDS, DecodedImage, DecodeLimits, decode, turn
 from crackseg_serving.imaging.errors import ImageError, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedImage
 from crackseg_serving.imaging.exif import Position, read_position
 from crackseg_serving.imaging.geojson import to_geojson
@@ -14,14 +16,21 @@ from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measuremen
 from crackseg_serving.imaging.placement import PIXELS, Placement, from_camera, read_world_file
 from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png, probability_png
 from crackseg_serving.imaging.rle import to_rle
+from crackseg_serving.imaging.strips import Strips, held_bytes, in_tile_rows, open_strips
 from crackseg_serving.imaging.table import to_csv
 from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
-from crackseg_serving.imaging.threshold import threshold
+from crackseg_serving.imaging.threshold import RowThreshold, threshold
 from crackseg_serving.imaging.tiles import Stitcher, Tile, TilePlan, plan_tiles
+from crackseg_serving.imaging.turning import turned
 from crackseg_serving.imaging.whole import scale_map, scale_picture, scaled_mask, to_map
 
 __all__ = [
+    "BACKWARDS",
+    "BLOCK_HEIGHT",
+    "MARGIN",
     "PIXELS",
+    "BitMask",
+    "BlockMeasurer",
     "BoundingBox",
     "Crack",
     "DecodeLimits",
@@ -35,8 +44,10 @@ __all__ = [
     "Placement",
     "Polygon",
     "Position",
+    "RowThreshold",
     "Severity",
     "Stitcher",
+    "Strips",
     "Tile",
     "TilePlan",
     "TooManyPixels",
@@ -44,8 +55,11 @@ __all__ = [
     "UnsupportedImage",
     "decode",
     "from_camera",
+    "held_bytes",
+    "in_tile_rows",
     "mask_png",
     "measure",
+    "open_strips",
     "overlay",
     "overlay_jpeg",
     "overlay_png",
@@ -64,4 +78,6 @@ __all__ = [
     "to_probabilities",
     "to_rle",
     "to_tensor",
+    "turn",
+    "turned",
 ]

@@ -39,7 +39,7 @@ def cover(
     covered = frame * np.uint8(255)
     covered.reshape(-1)[edge] = np.rint(parts * np.float32(255))
     parts -= frame.reshape(-1).take(edge)  # what the whole pixels counted too much, or not at all
-    return covered, np.maximum(areas + np.bincount(_owners(labels, edge), parts, areas.size), 0.5)
+    return covered, np.maximum(areas + np.bincount(owners(labels, edge), parts, areas.size), 0.5)
 
 
 def _contrasts(probabilities: NDArray[np.uint8], edge: Indices) -> NDArray[np.uint8]:
@@ -52,7 +52,7 @@ def _contrasts(probabilities: NDArray[np.uint8], edge: Indices) -> NDArray[np.ui
     return contrasts
 
 
-def _owners(labels: NDArray[np.int32], edge: Indices) -> NDArray[np.int32]:
+def owners(labels: NDArray[np.int32], edge: Indices) -> NDArray[np.int32]:
     """The crack of each edge pixel: its own, or one that it lies beside."""
     crack_of = labels.reshape(-1)
     owners = crack_of.take(edge)

@@ -7,6 +7,7 @@ decoded at all. OpenCV decodes; nothing but an `ImageError` comes out of here fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,7 @@ from crackseg_serving.imaging.headers import ImageFacts, read_facts
 from crackseg_serving.imaging.tiff import opaque
 
 Image = NDArray[np.uint8]
+Value = TypeVar("Value", np.uint8, np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,12 @@ class DecodeLimits:
     """How large a picture may be; 50 megapixels are 150 MB of pixels."""
 
     max_pixels: int = 50_000_000
-    max_side: int = 65_500
+    max_side: int = 65_535
+
+    def check(self, facts: ImageFacts) -> None:
+        """Raise TooManyPixels for a picture that is larger."""
+        if facts.width * facts.height > self.max_pixels or max(facts.width, facts.height) > self.max_side:
+            raise TooManyPixels(facts.width, facts.height, self.max_pixels, self.max_side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,30 +60,34 @@ def decode(
     sides at half its size, which is cheaper than all of it. Raises NotAnImage, UnsupportedImage, TruncatedImage or TooManyPixels.
     """
     facts = facts or read_facts(data)
-    if facts.width * facts.height > limits.max_pixels or max(facts.width, facts.height) > limits.max_side:
-        raise TooManyPixels(facts.width, facts.height, limits.max_pixels, limits.max_side)
+    limits.check(facts)
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (_HALF if halved else 0)
     try:
         file = opaque(bytes(data)) if facts.format == "TIFF" else data
         pixels = cv2.imdecode(np.frombuffer(file, np.uint8), flags)
     except (cv2.error, MemoryError) as error:
-        raise _damaged(facts) from error
+        raise damaged(facts) from error
     if pixels is None:
-        raise _damaged(facts)
+        raise damaged(facts)
     if facts.format != "TIFF":  # OpenCV turns TIFF files whatever it is asked
-        pixels = _upright(pixels, facts.orientation)
+        pixels = turn(pixels, facts.orientation)
     sides = facts.upright
     if pixels.shape != ((sides[0] // 2, sides[1] // 2, 3) if halved else (*sides, 3)):
-        raise _damaged(facts)
+        raise damaged(facts)
     return DecodedImage(pixels, facts)
 
 
-def _damaged(facts: ImageFacts) -> TruncatedImage:
+def damaged(facts: ImageFacts) -> TruncatedImage:
+    """What is to be said of a file whose pixels do not come."""
     return TruncatedImage(f"The {facts.format} file is damaged or ends early; its pixels cannot be decoded.")
 
 
-def _upright(pixels: Image, orientation: int) -> Image:
-    """Turn and mirror as EXIF says: 2 to 4 keep the sides, 5 to 8 swap them."""
+#: The orientation that undoes another, where it is not the same.
+BACKWARDS: Final = {6: 8, 8: 6}
+
+
+def turn(pixels: NDArray[Value], orientation: int) -> NDArray[Value]:
+    """Turn and mirror an array `[H, W, ...]` upright, as EXIF says: 2 to 4 keep the sides, 5 to 8 swap them."""
     if orientation >= 5:
         pixels = cv2.transpose(pixels)
     flip = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}.get(orientation)

@@ -40,13 +40,13 @@ def figures_of(window: Window) -> Figures:
     node_lengths[tips.nodes] += tips.extensions
     lengths = np.maximum(np.bincount(crack_of, node_lengths, window.count), 0.0)
     free = tips.nodes[~tips.leaves]
-    means = _mean_widths(window.areas, lengths, np.bincount(crack_of[free], minlength=window.count))
+    means = mean_widths(window.areas, lengths, np.bincount(crack_of[free], minlength=window.count))
     node_lengths[free] += np.pi / 8 * means[crack_of[free]]  # a half disc is as much area as this much of the line
     maxima = _maximum_widths(window, line, crack_of, node_lengths, means)
     return Figures(lengths, means, maxima, _directions(line, crack_of, window.count), _branches(line, crack_of, window))
 
 
-def _mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:
+def mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:
     """The width `w` of lines of these lengths with a half disc at each free end: area = length w + ends pi w^2 / 8."""
     ends = np.where((free_ends == 0) & (lengths * lengths < areas), 2, free_ends)  # a blob is a disc
     caps = ends * (np.pi / 8)
@@ -56,7 +56,15 @@ def _mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -
 
 
 def _maximum_widths(window: Window, line: CentreLine, crack_of: Labels, node_lengths: Floats, means: Floats) -> Floats:
-    """The largest width along each crack: covered area over centre line within a box that moves along the line.
+    """The largest width along each crack; a blob has but one."""
+    whole_lengths = np.bincount(crack_of, node_lengths, window.count)
+    largest = means.copy()
+    np.maximum.at(largest, crack_of, widths_along(window, line, node_lengths))
+    return np.where(whole_lengths * whole_lengths < window.areas, means, largest)
+
+
+def widths_along(window: Window, line: CentreLine, node_lengths: Floats) -> Floats:
+    """The width at each node: covered area over centre line within a box that moves along the line.
 
     `node_lengths`: of centre line that each node stands for. A box takes in the crack's whole width and six pixels more, for
     nine in ten nodes; where a crack is wider than its box the distance to its edge tells.
@@ -65,13 +73,10 @@ def _maximum_widths(window: Window, line: CentreLine, crack_of: Labels, node_len
     side = 2 * int(np.ceil(np.partition(halves, halves.size * 9 // 10)[halves.size * 9 // 10])) + 7
     along = np.zeros(window.frame.shape, np.float32)
     along.reshape(-1)[line.pixels] = node_lengths
-    whole_lengths = np.bincount(crack_of, node_lengths, window.count)
     area = _in_boxes(window.covered, line.pixels, side)
     length = _in_boxes(along, line.pixels, side)
-    widths = np.where(2 * halves + 4 > side, 2 * halves - 0.5, area / 255 / np.maximum(length, 1.0))
-    largest = means.copy()
-    np.maximum.at(largest, crack_of, widths)
-    return np.where(whole_lengths * whole_lengths < window.areas, means, largest)  # a blob has but one width
+    widths: Floats = np.where(2 * halves + 4 > side, 2 * halves - 0.5, area / 255 / np.maximum(length, 1.0))
+    return widths
 
 
 def _in_boxes(values: NDArray[np.uint8] | NDArray[np.float32], pixels: Indices, side: int) -> Floats:
@@ -98,8 +103,13 @@ def _directions(line: CentreLine, crack_of: Labels, count: int) -> Floats:
     arms = line.positions - (middle_x + 1j * middle_y)[crack_of]
     turned = arms * arms  # the double angle: both ways along a line agree
     axis = np.bincount(crack_of, turned.real, count) + 1j * np.bincount(crack_of, turned.imag, count)
-    degrees: Floats = np.degrees(-0.5 * np.angle(axis)) % 180.0
-    return np.where(np.abs(axis) > 1e-6, degrees, np.nan)
+    return degrees_of(axis)
+
+
+def degrees_of(axes: NDArray[np.complex128]) -> Floats:
+    """The angle whose double is that of `axes` (image coordinates), anticlockwise as one sees it; NaN where there is none."""
+    degrees: Floats = np.degrees(-0.5 * np.angle(axes)) % 180.0
+    return np.where(np.abs(axes) > 1e-6, degrees, np.nan)
 
 
 def _branches(line: CentreLine, crack_of: Labels, window: Window) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from crackseg_serving.imaging.errors import ImageError, NotAnImage, TruncatedImage, UnsupportedImage
@@ -25,6 +25,9 @@ class ImageFacts:
     width: int  # as stored, before the orientation is applied
     height: int
     orientation: int = 1  # EXIF's 1..8
+    #: The memory in bytes that decoding strip by strip takes for the whole picture (the coefficients of a progressive JPEG);
+    #: None where the format or its coding cannot be decoded in strips.
+    held: int | None = field(default=None, compare=False)
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -90,6 +93,9 @@ def _too_many_parts(kind: str) -> TruncatedImage:
 #: Before the compressed part of a JPEG: what begins a segment. In that part no end marker can stand but the end's.
 _JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
 _JPEG_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_LARGEST: Final = 65_500  # of a side, for every decoder
+_JPEG_PROGRESSIVE: Final = 0xC2
+_JPEG_STREAMS: Final = frozenset({0xC0, 0xC1, _JPEG_PROGRESSIVE})
 _JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
 _JPEG_ENDS: Final = b"\xff\xd9"
 
@@ -99,7 +105,7 @@ def _read_jpeg(data: bytes) -> ImageFacts:
 
     It is looked for backwards: the pixels, nearly all of the file, are not walked.
     """
-    at, width, height, orientation = 2, 0, 0, 1
+    at, frame, orientation = 2, b"", 1
     for _ in range(_MAXIMUM_PARTS):
         found = _JPEG_MARKER.search(data, at)
         if found is None:
@@ -108,16 +114,34 @@ def _read_jpeg(data: bytes) -> ImageFacts:
         if marker in (0x01, 0xD8, _JPEG_END):
             continue  # markers without a length
         length = struct.unpack_from(">H", data, at)[0]
-        if marker in _JPEG_SIZES and not width:
-            height, width = struct.unpack_from(">HH", data, at + 3)
+        if marker in _JPEG_SIZES and not frame:
+            frame = data[at - 1 : at + length]
         elif marker == _JPEG_EXIF and data[at + 2 : at + 8] == b"Exif\0\0":
             orientation = read_orientation(data[at + 8 : at + length])
         at += max(length, 2)
         if marker == _JPEG_START_OF_SCAN:
             if data.rfind(_JPEG_ENDS, at) < 0:
                 raise _ends_early("JPEG")
-            return ImageFacts("JPEG", width, height, orientation)
+            return _jpeg_facts(frame, orientation, in_first_scan=data[at - length + 2])
     raise _too_many_parts("JPEG")
+
+
+def _jpeg_facts(frame: bytes, orientation: int, in_first_scan: int) -> ImageFacts:
+    height, width = struct.unpack_from(">HH", frame, 4)
+    if max(height, width) > _JPEG_LARGEST:
+        raise UnsupportedImage(f"This JPEG has a side of more than {_JPEG_LARGEST} pixels; send it as PNG or TIFF.")
+    return ImageFacts("JPEG", width, height, orientation, _jpeg_coefficients(frame, width * height, in_first_scan))
+
+
+def _jpeg_coefficients(frame: bytes, pixels: int, in_first_scan: int) -> int | None:
+    """The bytes of coefficients that a decoder has to keep: none where one scan has all components from top to bottom."""
+    if frame[0] not in _JPEG_STREAMS:
+        return None
+    number = frame[8]
+    shares = [(frame[10 + 3 * k] >> 4) * (frame[10 + 3 * k] & 15) for k in range(number)]
+    if frame[0] != _JPEG_PROGRESSIVE and in_first_scan == number:
+        return 0
+    return 2 * pixels * sum(shares) // max([*shares, 1])
 
 
 def _read_png(data: bytes) -> ImageFacts:
@@ -134,7 +158,7 @@ def _read_png(data: bytes) -> ImageFacts:
         if kind == b"eXIf":
             orientation = read_orientation(data[at + 8 : at + 8 + length])
         if kind == b"IEND":
-            return ImageFacts("PNG", width, height, orientation)
+            return ImageFacts("PNG", width, height, orientation, 0 if data[28] == 0 else None)
         at += 12 + length
     raise _too_many_parts("PNG")
 
@@ -189,8 +213,8 @@ def _read_bmp(data: bytes) -> ImageFacts:
 
 
 def _read_tiff(data: bytes) -> ImageFacts:
-    width, height, orientation = read_tiff(data)
-    return ImageFacts("TIFF", width, height, orientation)
+    width, height, orientation, held = read_tiff(data)
+    return ImageFacts("TIFF", width, height, orientation, held)
 
 
 _READERS: Final[tuple[tuple[re.Pattern[bytes], Callable[[bytes], ImageFacts]], ...]] = (

@@ -6,21 +6,36 @@ https://github.com/cocodataset/cocoapi (common/maskApi.c, rleToString).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.imaging.bitmask import BitMask
+
 _MOST_DIGITS: Final = 7  # of 5 bits: runs below 2**34
 _FIRST_SIGN: Final = 48  # "0"
 
 
-def run_lengths(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+def run_lengths(mask: NDArray[np.uint8] | BitMask) -> NDArray[np.int64]:
     """The lengths of the runs of a mask `[H, W]` (0: none, otherwise crack), column by column; the first is background."""
-    along = (mask != 0).ravel(order="F")
-    borders = np.flatnonzero(along[1:] != along[:-1]) + 1
-    edges = np.concatenate([[0] if not along[0] else [0, 0], borders, [along.size]])
-    return np.diff(edges)
+    before, edges = False, [np.zeros(1, np.int64)]
+    for offset, part in _along(mask):
+        changes = np.flatnonzero(part[1:] != part[:-1]) + (offset + 1)
+        edges += [np.array([offset] if bool(part[0]) != before else [], np.int64), changes]
+        before = bool(part[-1])
+    edges.append(np.array([mask.shape[0] * mask.shape[1]], np.int64))
+    places = np.concatenate(edges)
+    return places[1:] - places[:-1]
+
+
+def _along(mask: NDArray[np.uint8] | BitMask) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """The mask column after column, in parts, each with where it begins."""
+    offset = 0
+    for part in mask.columns() if isinstance(mask, BitMask) else (mask,):
+        yield offset, (part != 0).ravel(order="F")
+        offset += part.size
 
 
 def compress_runs(runs: NDArray[np.int64]) -> str:
@@ -38,6 +53,6 @@ def compress_runs(runs: NDArray[np.int64]) -> str:
     return digits[there].tobytes().decode("ascii")
 
 
-def to_rle(mask: NDArray[np.uint8]) -> dict[str, object]:
+def to_rle(mask: NDArray[np.uint8] | BitMask) -> dict[str, object]:
     """A mask as COCO has it: `size` (height, width) and `counts`."""
     return {"size": list(mask.shape), "counts": compress_runs(run_lengths(mask))}

@@ -30,8 +30,49 @@ def threshold(
     """
     if not 1 <= percent <= 100:
         raise ValueError(f"the threshold is a percentage from 1 to 100, not {percent}")
-    mask: NDArray[np.uint8] = cv2.threshold(probabilities, round(2.55 * percent) - 1, 255, cv2.THRESH_BINARY)[1]
+    mask = _reached(probabilities, percent)
     _remove_specks(mask, min(speck_pixels, *mask.shape))
+    return mask
+
+
+class RowThreshold:
+    """`threshold` for a map whose rows come from the top, without ever having more than some of them."""
+
+    def __init__(self, shape: tuple[int, int], percent: int = 50) -> None:
+        """For a map of this `shape`."""
+        self._percent, self._side = percent, min(SPECK_PIXELS, *shape)
+        self._kept = np.empty((0, shape[1]), np.uint8)
+        self._begun = False
+
+    def add(self, probabilities: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The rows of the mask that are certain now, after the next rows `[h, W]` of the map: from where it ended before."""
+        step = _rows_at_once(probabilities.shape[1], self._side)
+        parts = [
+            self._cleaned(_reached(probabilities[top : top + step], self._percent), self._side)
+            for top in range(0, len(probabilities), step)
+        ]
+        return np.concatenate(parts)
+
+    def finish(self) -> NDArray[np.uint8]:
+        """The last rows of the mask."""
+        return self._cleaned(self._kept[:0], 0)
+
+    def _cleaned(self, rows: NDArray[np.uint8], held_back: int) -> NDArray[np.uint8]:
+        """What begins in the rows held back lies whole below their first one, or goes on above it and is no speck."""
+        strip = np.concatenate([self._kept, rows])
+        done = max(len(strip) - held_back, 0)
+        _blacken(strip, self._side, first=0 if self._begun else -1, last=len(strip) - (1 if held_back else 0))
+        self._kept = strip[done:].copy()
+        self._begun = self._begun or done > 0
+        return strip[:done]
+
+
+def _rows_at_once(width: int, side: int) -> int:
+    return max(_STRIP // width, 4 * side)
+
+
+def _reached(probabilities: NDArray[np.uint8], percent: int) -> NDArray[np.uint8]:
+    mask: NDArray[np.uint8] = cv2.threshold(probabilities, round(2.55 * percent) - 1, 255, cv2.THRESH_BINARY)[1]
     return mask
 
 
@@ -41,16 +82,21 @@ def _remove_specks(mask: NDArray[np.uint8], side: int) -> None:
     Strips overlap by `side` rows, so that every speck lies whole in one; what touches a strip's cut may go on beyond it.
     """
     height, width = mask.shape
-    rows = max(_STRIP // width, 4 * side)
+    rows = _rows_at_once(width, side)
     for start in range(0, height, rows):
         top, bottom = max(start - side, 0), min(start + rows + side, height)
         strip = mask[top:bottom]
         first, last = 0 if top else -1, bottom - top - 1 if bottom < height else height
-        contours, parents = find_contours(strip, cv2.CHAIN_APPROX_SIMPLE)
-        specks = []
-        for contour, parent in zip(contours, parents.tolist(), strict=True):
-            _, y, w, h = cv2.boundingRect(contour)
-            if parent < 0 and w < side and h < side and y > first and y + h - 1 < last:
-                specks.append(contour)
-        if specks:
-            cv2.drawContours(strip, specks, -1, 0, cv2.FILLED)
+        _blacken(strip, side, first, last)
+
+
+def _blacken(strip: NDArray[np.uint8], side: int, first: int, last: int) -> None:
+    """Blacken the specks of a strip that lie between the rows `first` and `last`, touching neither."""
+    contours, parents = find_contours(strip, cv2.CHAIN_APPROX_SIMPLE)
+    specks = []
+    for contour, parent in zip(contours, parents.tolist(), strict=True):
+        _, y, w, h = cv2.boundingRect(contour)
+        if parent < 0 and w < side and h < side and y > first and y + h - 1 < last:
+            specks.append(contour)
+    if specks:
+        cv2.drawContours(strip, specks, -1, 0, cv2.FILLED)

@@ -14,23 +14,28 @@ from crackseg_serving.imaging.errors import TruncatedImage, UnsupportedImage
 _WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES = 256, 257, 258, 274, 277
 _STRIP_OFFSETS, _STRIP_LENGTHS, _SAMPLE_FORMAT = 273, 279, 339
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS = 322, 323, 324, 325
+_COMPRESSION, _PHOTOMETRIC, _ROWS_PER_STRIP, _PLANES = 259, 262, 278, 284
 _WANTED: Final = frozenset(
     {_WIDTH, _HEIGHT, _BITS, _ORIENTATION, _SAMPLES, _STRIP_OFFSETS, _STRIP_LENGTHS, _SAMPLE_FORMAT}
     | {_TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_LENGTHS}
+    | {_COMPRESSION, _PHOTOMETRIC, _ROWS_PER_STRIP, _PLANES}
 )
 _CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _MAXIMUM_TAGS: Final = 512
 _MAXIMUM_TILE_PIXELS: Final = 1 << 24  # one tile is decoded whole, however small the picture
 _UNSIGNED: Final = 1
 _EXTRA_SAMPLES: Final = 338
+_COLOURS: Final = frozenset({0, 1, 2, 3, 5})  # grey, RGB, palette, inks: what is no YCbCr and no CIELab
+_JPEG, _YCBCR = 7, 6
 _BESIDE: Final = 2  # unassociated alpha: colours are not multiplied by it
 
 Tags = dict[int, tuple[int, ...]]
 
 
-def read_tiff(data: bytes) -> tuple[int, int, int]:
+def read_tiff(data: bytes) -> tuple[int, int, int, int | None]:
     """Width, height and orientation of a TIFF file's first picture, after checking that its pixels are in the file.
 
+    Then the bytes that decoding it in strips takes for its own strips or rows of tiles; None where that cannot be done.
     Raises TruncatedImage or UnsupportedImage; struct.error where the directory lies beyond the end.
     """
     tags = _first_directory(data)
@@ -47,7 +52,20 @@ def read_tiff(data: bytes) -> tuple[int, int, int]:
         raise TruncatedImage("The TIFF file does not say where its pixels are; it is damaged.")
     if max(offset + length for offset, length in zip(offsets, lengths, strict=True)) > len(data):
         raise TruncatedImage("The TIFF file ends before the image does; send the whole file.")
-    return width, height, _valid(tags)
+    return width, height, _valid(tags), _held(tags, width, height)
+
+
+def _held(tags: Tags, width: int, height: int) -> int | None:
+    """Two of the file's own strips, or rows of tiles, as they are decoded."""
+
+    def first(tag: int, default: int) -> int:
+        return (tags.get(tag) or (default,))[0]
+
+    coloured = (first(_COMPRESSION, 1), first(_PHOTOMETRIC, 1))
+    if (coloured != (_JPEG, _YCBCR) and coloured[1] not in _COLOURS) or first(_PLANES, 1) != 1:
+        return None
+    rows = min(first(_TILE_HEIGHT, first(_ROWS_PER_STRIP, height)), height)
+    return 2 * width * rows * first(_SAMPLES, 1) * (2 if max(tags.get(_BITS, (1,))) > 8 else 1)
 
 
 def read_orientation(exif: bytes) -> int:

@@ -6,6 +6,7 @@ across a border of tiles has no gap and a constant stays constant. Memory beside
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import cv2
@@ -102,11 +103,15 @@ def _weights(starts: tuple[int, ...], tile: int, length: int) -> list[Floats]:
 
 
 class Stitcher:
-    """Blends the tiles of a plan, given in its order, into one map of probabilities, 0..255."""
+    """Blends the tiles of a plan, given in its order, into one map of probabilities, 0..255.
 
-    def __init__(self, plan: TilePlan) -> None:
+    With `take`, rows `[h, width]` are given to it from the top as soon as no later tile reaches them, and no map is kept.
+    """
+
+    def __init__(self, plan: TilePlan, take: Callable[[Image], None] | None = None) -> None:
         self._plan = plan
-        self._map: Image = np.empty((plan.height, plan.width), np.uint8)
+        self._take = take
+        self._map: Image = np.empty((0 if take else plan.height, plan.width), np.uint8)
         self._rows = _weights(plan.tops, plan.tile_height, plan.height)
         self._columns = _weights(plan.lefts, plan.tile_width, plan.width)
         self._band: Floats = np.zeros((plan.tile_height, max(plan.width, plan.tile_width)), np.float32)
@@ -131,7 +136,7 @@ class Stitcher:
             self._finish_row(row)
 
     def finish(self) -> Image:
-        """The map `[height, width]`. Raises ValueError where tiles are missing."""
+        """The map `[height, width]`, empty where its rows were taken. Raises ValueError where tiles are missing."""
         if self._done != len(self._plan.tiles):
             raise ValueError(f"{self._done} of {len(self._plan.tiles)} tiles were given")
         return self._map
@@ -142,9 +147,15 @@ class Stitcher:
         ready = (plan.tops[row + 1] if row + 1 < len(plan.tops) else plan.height) - top
         self._write(top, self._band[:ready, : plan.width])
         if row + 1 < len(plan.tops):
-            self._band[: plan.tile_height - ready] = self._band[ready:].copy()
-            self._band[plan.tile_height - ready :] = 0
+            kept = plan.tile_height - ready
+            for start in range(0, kept, ready):  # by steps that do not overlap: a copy of the band would double it
+                stop = min(start + ready, kept)
+                self._band[start:stop] = self._band[start + ready : stop + ready]
+            self._band[kept:] = 0
 
     def _write(self, top: int, probabilities: Floats) -> None:
-        rows = self._map[top : top + len(probabilities)]
-        rows[:] = cv2.convertScaleAbs(np.ascontiguousarray(probabilities[: len(rows)]), alpha=255.0)
+        rows = cv2.convertScaleAbs(np.ascontiguousarray(probabilities[: self._plan.height - top]), alpha=255.0)
+        if self._take:
+            self._take(rows)
+        else:
+            self._map[top : top + len(rows)] = rows
