@@ -39,6 +39,7 @@ export class Picture {
   show(width, height, cracks) {
     this.#size = [width, height];
     this.stage.style.setProperty("--shape", `${width} / ${height}`);
+    this.#image?.close(); // a hundred megabytes that need not wait to be found
     this.#image = null;
     this.#chosen = 0;
     this.#all = new Path2D();
