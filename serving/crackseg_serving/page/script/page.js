@@ -11,6 +11,7 @@ import { modelInfo, Patience, segment } from "./server.js";
 import { Table } from "./table.js";
 
 const LARGEST_SHOWN = 24e6; // pixels; larger photographs are shown smaller, for a phone's memory
+const LARGEST_DRAWN = 50e6; // pixels; to have a larger one drawn by the server would take minutes of its time
 const at = (id) => document.getElementById(id);
 
 let model = null; // what the server said of it last
@@ -213,7 +214,7 @@ async function look(photograph) {
   const size = share < 1 ? { resizeWidth: Math.round(width * share), resizeHeight: Math.round(height * share) } : {};
   let image = await createImageBitmap(photograph.file, size).catch(() => null);
   if (!image) {
-    const drawn = await drawnBy(photograph, "overlay-jpeg");
+    const drawn = width * height <= LARGEST_DRAWN ? await drawnBy(photograph, "overlay-jpeg") : null;
     image = drawn && (await createImageBitmap(drawn, size).catch(() => null));
     if (shown === photograph) {
       origin(photograph, image ? "; this browser cannot read it: shown as the server draws it" : "; this browser cannot show it");
