@@ -87,9 +87,12 @@ def _quantize(options: argparse.Namespace) -> None:
 
 
 def _version(path: Path) -> str:
-    from crackseg_models.prediction import Model
+    from crackseg_models.agreement import Served
 
-    return Model(path).metadata.version
+    found = Served(path).version
+    if found == "unknown":
+        raise ValueError(f"{path} says no version of its own: give the new file's with --version")
+    return found
 
 
 def _rows(models: list[Path], options: argparse.Namespace) -> list[dict[str, object]]:

@@ -166,6 +166,15 @@ def test_a_graph_without_a_network_in_it_is_refused(pictures, tmp_path, capsys):
     assert "no convolution between" in capsys.readouterr().err
 
 
+def test_a_model_without_a_version_needs_one(sample, pictures, tmp_path, capsys):
+    plain = onnx.load(sample)
+    del plain.metadata_props[:]
+    onnx.save(plain, tmp_path / "plain.onnx")
+
+    assert quantize(tmp_path / "plain.onnx", pictures, tmp_path / "out.onnx", minimum=0.5) == 2
+    assert "--version" in capsys.readouterr().err
+
+
 def test_what_is_no_model_is_refused_with_a_sentence(pictures, tmp_path, capsys):
     page = tmp_path / "page.onnx"
     page.write_bytes(KINDS["not-onnx"](b""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_the_faster_of_two_is_taken_whichever_comes_first(quick, tmp_path):
 
     assert fastest([slow, fast], SIDE) is fast
     assert fastest([fast, slow], SIDE) is fast
+
+
+def test_what_the_main_thread_does_meanwhile_is_not_counted(quick, tmp_path):
+    slow, fast = opened(slowed(quick), tmp_path / "slow.onnx"), opened(quick, tmp_path / "fast.onnx")
+    with ThreadPoolExecutor(1) as beside:
+        chosen = beside.submit(fastest, [slow, fast], SIDE)
+        while not chosen.done():
+            sum(range(1000))
+
+    assert chosen.result() is fast
 
 
 def test_a_faster_one_that_gives_other_figures_is_not_taken(quick, tmp_path):
