@@ -60,26 +60,17 @@ class Network:
             env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
         )
 
-    def ask(self, url: str, query: str = "") -> tuple[int, bytes]:
-        """Status and body of the answer to one URL."""
-        where = f"http://127.0.0.1:{self.server.port}/v1/segment{query}"
-        asking = [
-            "curl",
-            "-s",
-            "--max-time",
-            "60",
-            "--noproxy",
-            "*",
-            "-w",
-            "%{http_code}",
-            "-H",
-            "Content-Type: application/json",
-        ]
-        enter = ["nsenter", "--net", f"--target={self.server.process.pid}"]
-        ended = subprocess.run(
-            [*enter, *asking, "-d", json.dumps({"url": url}), where], capture_output=True, check=True
-        )
-        return int(ended.stdout[-3:]), ended.stdout[:-3]
+    def curl(self, path: str, *options: str) -> subprocess.CompletedProcess[bytes]:
+        """What curl gets from the server."""
+        enter = ["nsenter", "--net", f"--target={self.server.process.pid}", "curl", "-s", "--noproxy", "*"]
+        where = f"http://127.0.0.1:{self.server.port}{path}"
+        return subprocess.run([*enter, *options, where], capture_output=True, check=False, timeout=120)
+
+    def ask(self, url: str, query: str = "", seconds: str = "60") -> tuple[int, bytes]:
+        """Status and body of the answer to one URL; status 0 where there is none in so many seconds."""
+        told = ["-w", "%{http_code}", "-H", "Content-Type: application/json", "-d", json.dumps({"url": url})]
+        found = self.curl(f"/v1/segment{query}", "--max-time", seconds, *told).stdout
+        return int(found[-3:]), found[:-3]
 
     def problem(self, url: str) -> tuple[int, str]:
         """Status and sentence of a refusal."""
@@ -100,6 +91,7 @@ def network(dark_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         HOSTS=str(hosts),
         SSL_CERT_FILE=str(certificate),
         MODEL_PATH=str(dark_model),
+        CLIENT_SECONDS="300",  # what is called off is so because its client left, and not by the clock
         IMAGE_URL_HOSTS="photos.example.org,moved.example.org,*.wild.example.org",
     )
     try:
@@ -173,3 +165,15 @@ def test_a_name_with_a_public_and_a_private_address_is_refused(network: Network)
 def test_a_page_instead_of_a_photograph_is_no_image(network: Network):
     status, sentence = network.problem("https://photos.example.org/page")
     assert (status, "image" in sentence) == (415, True)
+
+
+def test_a_client_that_leaves_takes_its_fetch_with_it(network: Network):
+    assert network.ask("http://photos.example.org/slow", seconds="0.5")[0] == 0
+
+    def figures() -> bytes:
+        return network.curl("/metrics").stdout
+
+    until(
+        lambda: b'crackseg_requests_rejected_total{reason="client-gone"} 1.0' in figures(), "the fetch to be called off"
+    )
+    until(lambda: b"\ncrackseg_requests_in_flight 1.0" in figures(), "nothing but this question to be in flight")

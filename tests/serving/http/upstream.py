@@ -87,7 +87,7 @@ class Upstream(BaseHTTPRequestHandler):
         try:
             for _ in range(1000):
                 self.wfile.write(b"x")
-                time.sleep(0.05)
+                time.sleep(0.2)
         except OSError:
             self.close_connection = True
 
