@@ -53,7 +53,7 @@ class Found:
 
     data: bytes  # the file
     facts: imaging.ImageFacts
-    millimetres_per_pixel: float | None
+    scale: imaging.Scale | None
     placement: imaging.Placement | None
     pixels: Image | None = None  # [H, W, 3], RGB; half as large where the answer does not draw them
     probabilities: Image | None = None  # [H, W], 0..255; where nothing is measured as large as the model gave it
@@ -83,7 +83,7 @@ def _measured(model: Model, found: Found) -> imaging.Measurements:
         found.mask,
         found.probabilities,
         threshold_percent=model.threshold_percent,
-        millimetres_per_pixel=found.millimetres_per_pixel,
+        scale=found.scale,
     )
 
 
@@ -124,7 +124,8 @@ def _placed(found: Found) -> tuple[imaging.Placement, imaging.Position | None]:
     position = imaging.read_position(found.data) if found.facts.format == "JPEG" else None
     placement = found.placement
     if placement is None and position is not None:
-        placement = imaging.from_camera(position, found.facts.upright, found.millimetres_per_pixel)
+        known = None if found.scale is None else found.scale.millimetres_per_pixel
+        placement = imaging.from_camera(position, found.facts.upright, known)
     return placement or imaging.PIXELS, position
 
 

@@ -30,6 +30,7 @@ class Cause(StrEnum):
     BAD_REQUEST = "bad-request"
     NOT_AN_IMAGE = "not-an-image"
     TRUNCATED_IMAGE = "truncated-image"
+    CALIBRATION_FAILED = "calibration-failed"
     TOO_MANY_PIXELS = "too-many-pixels"
     TOO_MANY_BYTES = "too-many-bytes"
     WRONG_TENSOR = "wrong-tensor"

@@ -43,7 +43,7 @@ def segment_large(engine: Engine, found: Found, output: Output, ticket: Ticket) 
         size = bytes_for(facts, plan, output)
         held.enter_context(engine.admission.image(size, ticket, _REMEDY if imaging.held_bytes(facts) else "cut it"))
         clock = _Clock()
-        rows = _Rows(engine, strips, output, found.millimetres_per_pixel)
+        rows = _Rows(engine, strips, output, found.scale)
 
         def take(probabilities: Image) -> None:
             cracked = rows.add(probabilities) * BYTES_A_CRACK_PIXEL
@@ -95,7 +95,7 @@ class _Clock:
 class _Rows:
     """What becomes of the map's rows: a mask with a bit a pixel, or measurements."""
 
-    def __init__(self, engine: Engine, strips: imaging.Strips, output: Output, scale: float | None) -> None:
+    def __init__(self, engine: Engine, strips: imaging.Strips, output: Output, scale: imaging.Scale | None) -> None:
         percent, shape = engine.model.threshold_percent, (strips.height, strips.width)
         self._orientation = strips.orientation
         self._threshold = imaging.RowThreshold(shape, percent)

@@ -36,29 +36,47 @@ def segment(
     engine: Engine,
     data: bytes,
     output: Output,
-    millimetres_per_pixel: float | None,
+    scale: imaging.Scale | imaging.MarkerSize | None,
     ticket: Ticket,
     placement: imaging.Placement | None = None,
 ) -> bytes:
-    """The answer for the encoded photograph `data`; `placement` is what its sender says of where it lies. Raises Refused."""
-    model, metrics = engine.model, engine.metrics
+    """The answer for the encoded photograph `data`. Raises Refused.
+
+    `scale` and `placement` are what its sender says of it; the scale may have to be found by the markers in it.
+    """
     limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
     with _refusing():
         facts = imaging.read_facts(data)
         limits.check(facts)
-    found = Found(data, facts, millimetres_per_pixel, placement)
-    if facts.width * facts.height > LARGE and not model.whole and not output.drawn:
+    marker = (
+        scale if isinstance(scale, imaging.MarkerSize) else None
+    )  # looked for in all of the picture, at its full size
+    found = Found(data, facts, None if isinstance(scale, imaging.MarkerSize) else scale, placement)
+    if facts.width * facts.height > LARGE and not engine.model.whole and not output.drawn and marker is None:
         with _refusing():
             return segment_large(engine, found, output, ticket)
+    return _segment_in_one(engine, found, output, marker, ticket)
+
+
+def _segment_in_one(
+    engine: Engine, found: Found, output: Output, marker: imaging.MarkerSize | None, ticket: Ticket
+) -> bytes:
+    """The answer for a photograph of which `found` has all but what the picture shows."""
+    model, metrics, facts = engine.model, engine.metrics, found.facts
     size = facts.width * facts.height * _BYTES_A_PIXEL
     with engine.admission.image(size, ticket, _REMEDY if output.drawn else "cut it"):
         with metrics.stage("decode"), _refusing():
-            halved = model.whole and not output.drawn and _is_twice(facts, model.tile)
-            found.pixels = pixels = imaging.decode(data, limits, facts=facts, halved=halved).pixels
+            limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
+            halved = model.whole and not output.drawn and marker is None and _is_twice(facts, model.tile)
+            found.pixels = pixels = imaging.decode(found.data, limits, facts=facts, halved=halved).pixels
+            if marker is not None:
+                found.scale = imaging.find_scale(pixels, marker)
         with metrics.stage("inference"):
             probabilities = _probabilities(engine, model, pixels, ticket)
         with metrics.stage("encode"):
             shape = facts.upright
+            if found.scale is not None:
+                imaging.blacken_cards(probabilities, found.scale, shape)
             if model.whole and output.measured:
                 probabilities = imaging.scale_map(probabilities, shape)
             found.probabilities, found.mask = probabilities, _mask(probabilities, model, shape)
@@ -105,5 +123,7 @@ def _refusing() -> Iterator[None]:
         raise Refused(Cause.TOO_MANY_PIXELS, str(error)) from None
     except imaging.TruncatedImage as error:
         raise Refused(Cause.TRUNCATED_IMAGE, str(error)) from None
+    except imaging.CalibrationFailed as error:
+        raise Refused(Cause.CALIBRATION_FAILED, str(error)) from None
     except imaging.ImageError as error:
         raise Refused(Cause.NOT_AN_IMAGE, str(error)) from None

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from crackseg_serving import __version__
 from crackseg_serving.engine import Engine
+from crackseg_serving.http import scales
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.inference.tensors import DATATYPES
 from crackseg_serving.segmentation import Output
@@ -93,6 +94,9 @@ def _below_model(path: str, names: list[str]) -> Json:
 _WORK: Final = [400, 404, 408, 413, 415, 429, 500, 503]
 
 
+_FOUR_NUMBERS: Final = r"^-?\d{1,7}(\.\d{1,3})?(,-?\d{1,7}(\.\d{1,3})?){3}$"
+
+
 def _segment() -> Json:
     image: Json = {"type": "string", "contentMediaType": "application/octet-stream"}
     url = {"type": "string", "format": "uri", "pattern": "^https?://", "maxLength": 4096}
@@ -106,7 +110,12 @@ def _segment() -> Json:
     kinds = ("image/jpeg", "image/png", "image/tiff", "image/webp", "image/bmp", "application/octet-stream")
     parameters = [
         _query("output", {"enum": [str(output) for output in Output]}),
-        _query("millimetresPerPixel", {"type": "number", "exclusiveMinimum": 0}),
+        *(
+            _query(name, {"type": "number", "exclusiveMinimum": 0})
+            for name in (scales.PIXEL, scales.LENGTH, scales.MARKER)
+        ),
+        _query(scales.LINE, {"type": "string", "pattern": _FOUR_NUMBERS}),
+        _query(scales.ERROR, {"type": "number", "minimum": 0, "exclusiveMaximum": 100}),
         _query("worldFile", _TEXT),
         _timeout(),
     ]

@@ -17,6 +17,7 @@ _STATUS: Final[dict[Cause, tuple[int, str]]] = {
     Cause.BAD_REQUEST: (400, "Bad request"),
     Cause.NOT_AN_IMAGE: (415, "Not an image"),
     Cause.TRUNCATED_IMAGE: (422, "Truncated image"),
+    Cause.CALIBRATION_FAILED: (422, "Calibration failed"),
     Cause.TOO_MANY_PIXELS: (413, "Too many pixels"),
     Cause.TOO_MANY_BYTES: (413, "Too many bytes"),
     Cause.WRONG_TENSOR: (400, "Wrong tensor"),

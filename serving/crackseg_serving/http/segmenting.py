@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import math
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -19,6 +18,7 @@ from crackseg_serving.http.forms import Sent, image_limit, images_of
 from crackseg_serving.http.many import as_lines, as_list, each
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem
+from crackseg_serving.http.scales import read_scale
 from crackseg_serving.http.work import attended, perform, timeout_of
 from crackseg_serving.imaging import Placement, read_world_file
 from crackseg_serving.segmentation import segment
@@ -51,7 +51,7 @@ _ACCEPTED: Final = {
 
 async def segment_image(engine: Engine, request: Request) -> Response:
     """Answer one photograph, or several. Raises Refused or Problem."""
-    output, scale = _output(request), _scale(request)
+    output, scale = _output(request), read_scale(request.query)
     engine.model  # noqa: B018 - refuse before the body where there is no model yet
     content_type = request.headers.get("content-type", "")
     limit = image_limit(content_type, engine.settings.max_bytes)
@@ -141,17 +141,3 @@ def _output(request: Request) -> Output:
         f"there is no {accept:.100}: accept {', '.join(kind for kind in _ACCEPTED if kind and '*' not in kind)}, "
         f"or give ?output={'|'.join(Output)}",
     )
-
-
-def _scale(request: Request) -> float | None:
-    """Millimetres for a pixel, where the sender knows them."""
-    text = request.query.get("millimetresPerPixel")
-    if text is None:
-        return None
-    try:
-        scale = float(text)
-    except ValueError:
-        scale = math.nan
-    if not (math.isfinite(scale) and scale > 0):
-        raise Refused(Cause.BAD_REQUEST, f"millimetresPerPixel is {text!r}, but must be a number above 0")
-    return scale

@@ -7,15 +7,24 @@ Used by the engine, the gate and the page. Pure and synchronous: no model runtim
 from crackseg_serving.imaging.bitmask import BitMask
 from crackseg_serving.imaging.blocks import BLOCK_HEIGHT, MARGIN, BlockMeasurer
 from crackseg_serving.imaging.decode import BACKWARDS, DecodedImage, DecodeLimits, decode, turn
-from crackseg_serving.imaging.errors import ImageError, NotAnImage, TooManyPixels, TruncatedImage, UnsupportedImage
+from crackseg_serving.imaging.errors import (
+    CalibrationFailed,
+    ImageError,
+    NotAnImage,
+    TooManyPixels,
+    TruncatedImage,
+    UnsupportedImage,
+)
 from crackseg_serving.imaging.exif import Position, read_position
 from crackseg_serving.imaging.geojson import to_geojson
 from crackseg_serving.imaging.headers import ImageFacts, read_facts
+from crackseg_serving.imaging.markers import MarkerSize, blacken_cards, find_scale
 from crackseg_serving.imaging.measure import measure
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, Severity
 from crackseg_serving.imaging.placement import PIXELS, Placement, from_camera, read_world_file
 from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png, probability_png
 from crackseg_serving.imaging.rle import to_rle
+from crackseg_serving.imaging.scale import Marker, Scale, ScaleSource, scale_of_reference
 from crackseg_serving.imaging.strips import Strips, held_bytes, in_tile_rows, open_strips
 from crackseg_serving.imaging.table import to_csv
 from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
@@ -32,12 +41,15 @@ __all__ = [
     "BitMask",
     "BlockMeasurer",
     "BoundingBox",
+    "CalibrationFailed",
     "Crack",
     "DecodeLimits",
     "DecodedImage",
     "ImageError",
     "ImageFacts",
     "InputFormat",
+    "Marker",
+    "MarkerSize",
     "Measurements",
     "NotAnImage",
     "OutputFormat",
@@ -45,6 +57,8 @@ __all__ = [
     "Polygon",
     "Position",
     "RowThreshold",
+    "Scale",
+    "ScaleSource",
     "Severity",
     "Stitcher",
     "Strips",
@@ -53,7 +67,9 @@ __all__ = [
     "TooManyPixels",
     "TruncatedImage",
     "UnsupportedImage",
+    "blacken_cards",
     "decode",
+    "find_scale",
     "from_camera",
     "held_bytes",
     "in_tile_rows",
@@ -69,6 +85,7 @@ __all__ = [
     "read_position",
     "read_world_file",
     "scale_map",
+    "scale_of_reference",
     "scale_picture",
     "scaled_mask",
     "threshold",

@@ -18,6 +18,7 @@ from crackseg_serving.imaging.figures import mean_widths, widths_along
 from crackseg_serving.imaging.ledger import Ledger, Sums
 from crackseg_serving.imaging.measurements import Measurements
 from crackseg_serving.imaging.outlines import find_edges
+from crackseg_serving.imaging.scale import Scale
 from crackseg_serving.imaging.tips import find_tips
 from crackseg_serving.imaging.window import Window, open_window
 
@@ -33,10 +34,10 @@ BLOCK_WIDTH: Final = 1024
 class BlockMeasurer:
     """Takes the rows of a mask, and of the probabilities that it was made from; then tells the measurements."""
 
-    def __init__(self, height: int, width: int, threshold_percent: int, millimetres_per_pixel: float | None) -> None:
+    def __init__(self, height: int, width: int, threshold_percent: int, scale: Scale | None) -> None:
         """For a picture of this size; the other two as for `measure`."""
         self._height, self._width = height, width
-        self._percent, self._scale = threshold_percent, millimetres_per_pixel
+        self._percent, self._scale = threshold_percent, scale
         self._mask, self._map = np.empty((2, 0, width), np.uint8)
         self._first = 0  # the row of the picture that both begin with
         self._top = 0  # where the next blocks begin

@@ -31,3 +31,7 @@ class TooManyPixels(ImageError):  # noqa: N818
             f"The image has {width} x {height} pixels; the limit is {max_pixels} pixels and {max_side} a side. "
             "Send it in parts or scaled down."
         )
+
+
+class CalibrationFailed(ImageError):  # noqa: N818
+    """The picture has no marker that its scale could be taken from."""

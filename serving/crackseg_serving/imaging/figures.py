@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.imaging.bounds import Errors, errors_of
 from crackseg_serving.imaging.centreline import CentreLine, trace
 from crackseg_serving.imaging.thinning import Indices
 from crackseg_serving.imaging.tips import find_tips
@@ -29,6 +30,7 @@ class Figures:
     maximum_widths: Floats
     directions: Floats  # degrees, NaN where there is none
     branches: NDArray[np.int64]
+    errors: Errors
 
 
 def figures_of(window: Window) -> Figures:
@@ -43,7 +45,9 @@ def figures_of(window: Window) -> Figures:
     means = mean_widths(window.areas, lengths, np.bincount(crack_of[free], minlength=window.count))
     node_lengths[free] += np.pi / 8 * means[crack_of[free]]  # a half disc is as much area as this much of the line
     maxima = _maximum_widths(window, line, crack_of, node_lengths, means)
-    return Figures(lengths, means, maxima, _directions(line, crack_of, window.count), _branches(line, crack_of, window))
+    branches = _branches(line, crack_of, window)
+    errors = errors_of(lengths, means, branches, soft=window.soft)
+    return Figures(lengths, means, maxima, _directions(line, crack_of, window.count), branches, errors)
 
 
 def mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:

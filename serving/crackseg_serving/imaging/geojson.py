@@ -12,6 +12,7 @@ from typing import Any
 from crackseg_serving.imaging.exif import Position
 from crackseg_serving.imaging.measurements import Crack, Measurements, Ring
 from crackseg_serving.imaging.placement import Placement
+from crackseg_serving.imaging.scale import Scale
 
 
 def to_geojson(measured: Measurements, placement: Placement, position: Position | None = None) -> dict[str, Any]:
@@ -21,13 +22,12 @@ def to_geojson(measured: Measurements, placement: Placement, position: Position 
         "placement": {"kind": placement.kind, "note": placement.note},
         "cameraPosition": position and position.to_dict(),
         "features": [
-            _feature(number, crack, measured.millimetres_per_pixel, placement)
-            for number, crack in enumerate(measured.cracks, 1)
+            _feature(number, crack, measured.scale, placement) for number, crack in enumerate(measured.cracks, 1)
         ],
     }
 
 
-def _feature(number: int, crack: Crack, scale: float | None, placement: Placement) -> dict[str, Any]:
+def _feature(number: int, crack: Crack, scale: Scale | None, placement: Placement) -> dict[str, Any]:
     figures = crack.to_dict(scale)
     del figures["polygon"]
     outer = _closed(crack.polygon.outer, placement, anticlockwise=True)

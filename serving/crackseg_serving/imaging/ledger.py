@@ -12,10 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.imaging.bounds import Errors, errors_of
 from crackseg_serving.imaging.figures import degrees_of, mean_widths
 from crackseg_serving.imaging.measure import MAXIMUM_LISTED_CRACKS
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, severity_of
 from crackseg_serving.imaging.outlines import Edges, trace_outlines
+from crackseg_serving.imaging.scale import Scale
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
@@ -66,7 +68,7 @@ class Ledger:
         """One more block."""
         self._parts.append(part)
 
-    def measurements(self, height: int, width: int, scale: float | None) -> Measurements:
+    def measurements(self, height: int, width: int, scale: Scale | None) -> Measurements:
         """All cracks of a picture of this size; at most so many of them one by one as `measure` lists."""
         if not self._parts:
             return Measurements(width, height, scale, 0, 0.0, 0, ())
@@ -79,7 +81,8 @@ class Ledger:
         outlines = trace_outlines(self._edges(crack_of, listed), width)
         cracks = tuple(figures.crack(number, *outlines[number], scale) for number in listed.tolist())
         length, area = float(figures.lengths.sum()), int(figures.pixels.sum())
-        return Measurements(width, height, scale, order.size, length, area, cracks)
+        errors = float(figures.errors.lengths.sum()), float(figures.errors.areas.sum())
+        return Measurements(width, height, scale, order.size, length, area, cracks, *errors)
 
     def _added(self, crack_of: Counts) -> _Figures:
         parts, count = self._parts, int(crack_of.max()) + 1
@@ -97,13 +100,15 @@ class Ledger:
         means = mean_widths(areas, lengths, np.rint(total([part.free_ends for part in parts])).astype(np.int64))
         maxima = means.copy()
         np.maximum.at(maxima, cracks, np.concatenate([part.maxima for part in parts]))
+        branches = np.maximum(np.rint(total([part.branches for part in parts])).astype(np.int64) // 2, 1)
         return _Figures(
             pixels=np.rint(total([part.pixels for part in parts])).astype(np.int64),
             lengths=lengths,
             mean_widths=means,
             maximum_widths=np.where(lengths * lengths < areas, means, maxima),  # a blob has but one width
             directions=degrees_of(squares - places * places / np.maximum(nodes.real, 1)),
-            branches=np.maximum(np.rint(total([part.branches for part in parts])).astype(np.int64) // 2, 1),
+            branches=branches,
+            errors=errors_of(lengths, means, branches, soft=True),
         )
 
     def _edges(self, crack_of: Counts, listed: Counts) -> Edges:
@@ -127,8 +132,9 @@ class _Figures:
     maximum_widths: Floats
     directions: Floats
     branches: Counts
+    errors: Errors
 
-    def crack(self, number: int, box: BoundingBox, polygon: Polygon, scale: float | None) -> Crack:
+    def crack(self, number: int, box: BoundingBox, polygon: Polygon, scale: Scale | None) -> Crack:
         direction, mean = float(self.directions[number]), float(self.mean_widths[number])
         return Crack(
             length_pixels=float(self.lengths[number]),
@@ -139,5 +145,8 @@ class _Figures:
             branch_count=int(self.branches[number]),
             bounding_box=box,
             polygon=polygon,
-            severity=None if scale is None else severity_of(mean * scale),
+            severity=None if scale is None else severity_of(scale.length(mean)),
+            length_error_pixels=float(self.errors.lengths[number]),
+            width_error_pixels=float(self.errors.widths[number]),
+            area_error_pixels=float(self.errors.areas[number]),
         )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from crackseg_serving.imaging.figures import Figures, figures_of
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, severity_of
 from crackseg_serving.imaging.polygons import find_contours, rings_of
+from crackseg_serving.imaging.scale import Scale
 from crackseg_serving.imaging.window import Window, open_window
 
 #: A noisy mask has thousands of specks: the longest cracks are listed one by one, the totals count all.
@@ -27,29 +28,28 @@ def measure(
     probabilities: NDArray[np.uint8] | None = None,
     *,
     threshold_percent: int = 50,
-    millimetres_per_pixel: float | None = None,
+    scale: Scale | None = None,
 ) -> Measurements:
     """Measure every crack of a mask `[H, W]` (0: none, otherwise crack).
 
     `probabilities` `[H, W]` (0..255) are those that the mask was thresholded from at `threshold_percent`: with them
-    widths are measured below a pixel. Millimetres and severity come only with `millimetres_per_pixel`.
-    Raises ValueError where the shapes differ or the scale is not a positive number.
+    widths are measured below a pixel. Millimetres and severity come only with a `scale`.
+    Raises ValueError where the shapes differ.
     """
     if mask.ndim != 2 or (probabilities is not None and probabilities.shape != mask.shape):
         raise ValueError("mask and probabilities must be two-dimensional and of one shape")
-    if millimetres_per_pixel is not None and not (math.isfinite(millimetres_per_pixel) and millimetres_per_pixel > 0):
-        raise ValueError(f"millimetres per pixel must be a positive number, not {millimetres_per_pixel}")
     height, width = mask.shape
     window = open_window(mask, probabilities, threshold_percent)
     if window is None:
-        return Measurements(width, height, millimetres_per_pixel, 0, 0.0, 0, ())
+        return Measurements(width, height, scale, 0, 0.0, 0, ())
     figures = figures_of(window)
-    cracks = _cracks(window, figures, millimetres_per_pixel)
+    cracks = _cracks(window, figures, scale)
     length, area = float(figures.lengths.sum()), int(window.counted.sum())
-    return Measurements(width, height, millimetres_per_pixel, window.count - 1, length, area, cracks)
+    errors = figures.errors.lengths.sum(), figures.errors.areas.sum()
+    return Measurements(width, height, scale, window.count - 1, length, area, cracks, *map(float, errors))
 
 
-def _cracks(window: Window, figures: Figures, scale: float | None) -> tuple[Crack, ...]:
+def _cracks(window: Window, figures: Figures, scale: Scale | None) -> tuple[Crack, ...]:
     """The longest cracks as records."""
     order = np.argsort(-figures.lengths[1:], kind="stable")[:MAXIMUM_LISTED_CRACKS] + 1
     outlines = _outlines(window, order)
@@ -67,7 +67,10 @@ def _cracks(window: Window, figures: Figures, scale: float | None) -> tuple[Crac
                 branch_count=int(figures.branches[label]),
                 bounding_box=box,
                 polygon=polygon,
-                severity=None if scale is None else severity_of(mean * scale),
+                severity=None if scale is None else severity_of(scale.length(mean)),
+                length_error_pixels=float(figures.errors.lengths[label]),
+                width_error_pixels=float(figures.errors.widths[label]),
+                area_error_pixels=float(figures.errors.areas[label]),
             )
         )
     return tuple(records)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from crackseg_serving.imaging.scale import Scale
+
 Point = tuple[float, float]
 Ring = tuple[Point, ...]
 
@@ -76,28 +78,32 @@ class Crack:
     bounding_box: BoundingBox
     polygon: Polygon
     severity: Severity | None = None  # only where the scale is known
+    length_error_pixels: float = 0.0  # by how much a figure may be off (`bounds`)
+    width_error_pixels: float = 0.0  # of the mean and of the maximum
+    area_error_pixels: float = 0.0
 
-    def to_dict(self, millimetres_per_pixel: float | None = None) -> dict[str, Any]:
-        """As JSON; with millimetres beside the pixels where the scale is given."""
+    def to_dict(self, scale: Scale | None = None) -> dict[str, Any]:
+        """As JSON; with millimetres beside the pixels where the scale is known."""
         record: dict[str, Any] = {
             "lengthPixels": round(self.length_pixels, 2),
+            "lengthErrorPixels": round(self.length_error_pixels, 2),
             "meanWidthPixels": round(self.mean_width_pixels, 2),
+            "meanWidthErrorPixels": round(self.width_error_pixels, 2),
             "maximumWidthPixels": round(self.maximum_width_pixels, 2),
+            "maximumWidthErrorPixels": round(self.width_error_pixels, 2),
             "areaPixels": self.area_pixels,
+            "areaErrorPixels": round(self.area_error_pixels, 2),
             "orientationDegrees": None if self.orientation_degrees is None else round(self.orientation_degrees, 1),
             "branchCount": self.branch_count,
             "boundingBox": self.bounding_box.to_dict(),
             "polygon": self.polygon.to_dict(),
         }
-        if millimetres_per_pixel is not None:
-            scale = millimetres_per_pixel
-            record |= {
-                "lengthMillimetres": _millimetres(self.length_pixels * scale),
-                "meanWidthMillimetres": _millimetres(self.mean_width_pixels * scale),
-                "maximumWidthMillimetres": _millimetres(self.maximum_width_pixels * scale),
-                "areaSquareMillimetres": _millimetres(self.area_pixels * scale * scale),
-                "severity": self.severity,
-            }
+        if scale is not None:
+            record |= _in_millimetres("length", scale, self.length_pixels, self.length_error_pixels)
+            record |= _in_millimetres("meanWidth", scale, self.mean_width_pixels, self.width_error_pixels)
+            record |= _in_millimetres("maximumWidth", scale, self.maximum_width_pixels, self.width_error_pixels)
+            record |= _in_square_millimetres("area", scale, self.area_pixels, self.area_error_pixels)
+            record["severity"] = self.severity
         return record
 
 
@@ -107,11 +113,13 @@ class Measurements:
 
     width_pixels: int
     height_pixels: int
-    millimetres_per_pixel: float | None
+    scale: Scale | None
     crack_count: int  # all; `cracks` holds the longest ones where there are very many
     total_length_pixels: float
     total_area_pixels: int
     cracks: tuple[Crack, ...]
+    total_length_error_pixels: float = 0.0
+    total_area_error_pixels: float = 0.0
 
     @property
     def area_percent(self) -> float:
@@ -121,33 +129,56 @@ class Measurements:
     @property
     def length_density_per_metre(self) -> float | None:
         """Metres of crack on a square metre, where the scale is known."""
-        if self.millimetres_per_pixel is None:
+        return (
+            None if self.scale is None else self._per_metre(self.total_length_pixels, self.scale.millimetres_per_pixel)
+        )
+
+    @property
+    def length_density_error_per_metre(self) -> float | None:
+        """By how much the density may be off."""
+        if self.scale is None:
             return None
-        per_pixel = self.total_length_pixels / (self.width_pixels * self.height_pixels)
-        return per_pixel * 1000.0 / self.millimetres_per_pixel
+        finest = self.scale.millimetres_per_pixel * (1 - self.scale.error_percent / 100)
+        most = self._per_metre(self.total_length_pixels + self.total_length_error_pixels, finest)
+        return most - (self.length_density_per_metre or 0.0)
+
+    def _per_metre(self, length_pixels: float, millimetres_per_pixel: float) -> float:
+        return length_pixels / (self.width_pixels * self.height_pixels) * 1000.0 / millimetres_per_pixel
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON: plain dicts, lists, numbers and strings."""
-        scale = self.millimetres_per_pixel
+        scale = self.scale
         record: dict[str, Any] = {
             "imageWidthPixels": self.width_pixels,
             "imageHeightPixels": self.height_pixels,
-            "millimetresPerPixel": scale,
+            "millimetresPerPixel": None if scale is None else scale.millimetres_per_pixel,
+            "scale": None if scale is None else scale.to_dict(),
             "crackCount": self.crack_count,
             "totalLengthPixels": round(self.total_length_pixels, 2),
+            "totalLengthErrorPixels": round(self.total_length_error_pixels, 2),
             "totalAreaPixels": self.total_area_pixels,
+            "totalAreaErrorPixels": round(self.total_area_error_pixels, 2),
             "areaPercent": round(self.area_percent, 4),
         }
         if scale is not None:
-            record |= {
-                "totalLengthMillimetres": _millimetres(self.total_length_pixels * scale),
-                "totalAreaSquareMillimetres": _millimetres(self.total_area_pixels * scale * scale),
-                "lengthDensityPerMetre": round(self.length_density_per_metre or 0.0, 4),
-            }
+            record |= _in_millimetres("totalLength", scale, self.total_length_pixels, self.total_length_error_pixels)
+            record |= _in_square_millimetres("totalArea", scale, self.total_area_pixels, self.total_area_error_pixels)
+            record["lengthDensityPerMetre"] = round(self.length_density_per_metre or 0.0, 4)
+            record["lengthDensityErrorPerMetre"] = round(self.length_density_error_per_metre or 0.0, 4)
         record["cracks"] = [crack.to_dict(scale) for crack in self.cracks]
         return record
 
 
-def _millimetres(value: float) -> float:
-    """Rounded to a micrometre: finer than any photograph."""
-    return round(value, 3)
+def _in_millimetres(name: str, scale: Scale, pixels: float, error: float) -> dict[str, float]:
+    """A length and its error, rounded to a micrometre: finer than any photograph."""
+    return {
+        f"{name}Millimetres": round(scale.length(pixels), 3),
+        f"{name}ErrorMillimetres": round(scale.length_error(pixels, error), 3),
+    }
+
+
+def _in_square_millimetres(name: str, scale: Scale, pixels: float, error: float) -> dict[str, float]:
+    return {
+        f"{name}SquareMillimetres": round(scale.area(pixels), 3),
+        f"{name}ErrorSquareMillimetres": round(scale.area_error(pixels, error), 3),
+    }

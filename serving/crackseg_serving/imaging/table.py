@@ -13,25 +13,33 @@ from crackseg_serving.imaging.measurements import Measurements
 
 _PIXELS: Final = (
     "lengthPixels",
+    "lengthErrorPixels",
     "meanWidthPixels",
+    "meanWidthErrorPixels",
     "maximumWidthPixels",
+    "maximumWidthErrorPixels",
     "areaPixels",
+    "areaErrorPixels",
     "orientationDegrees",
     "branchCount",
 )
 _BOX: Final = ("x", "y", "width", "height")
 _MILLIMETRES: Final = (
     "lengthMillimetres",
+    "lengthErrorMillimetres",
     "meanWidthMillimetres",
+    "meanWidthErrorMillimetres",
     "maximumWidthMillimetres",
+    "maximumWidthErrorMillimetres",
     "areaSquareMillimetres",
+    "areaErrorSquareMillimetres",
     "severity",
 )
 
 
 def to_csv(measured: Measurements) -> str:
     """A header row, then the cracks, the longest first; columns of millimetres only where the scale is known."""
-    scale = measured.millimetres_per_pixel
+    scale = measured.scale
     known = () if scale is None else _MILLIMETRES
     text = io.StringIO()
     rows = csv.writer(text)

@@ -30,6 +30,7 @@ class Window:
     covered: NDArray[np.uint8]  # how much of each pixel is crack, 255 is all
     areas: NDArray[np.float64]  # of each label, in pixels, edge pixels counted in part
     outside: NDArray[np.uint8]  # 1 on the part of the rim that lies outside the picture
+    soft: bool  # edge pixels are counted in part, by their probabilities
 
     @property
     def count(self) -> int:
@@ -64,7 +65,8 @@ def open_window(
     if probabilities is not None:
         near = _with_rim(probabilities[top:bottom, left:right], cv2.BORDER_REPLICATE)
         covered, areas = cover(frame, labels, areas, outside, near, threshold_percent)
-    return Window(frame, left - 1, top - 1, labels, counted, half_widths, covered, areas, outside)
+    soft = probabilities is not None
+    return Window(frame, left - 1, top - 1, labels, counted, half_widths, covered, areas, outside, soft)
 
 
 def _with_rim(part: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:

@@ -76,7 +76,7 @@ class Handler:
         pixels = self.decoded(photograph)
         probabilities = cv2.resize(self.probabilities(pixels), pixels.shape[1::-1])
         mask = imaging.threshold(probabilities, 50)
-        measured = imaging.measure(mask, probabilities, threshold_percent=50, millimetres_per_pixel=None)
+        measured = imaging.measure(mask, probabilities, threshold_percent=50)
         return orjson.dumps(measured.to_dict())
 
 

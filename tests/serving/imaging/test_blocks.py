@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging import BlockMeasurer, Crack, Measurements, blocks, measure, threshold, turn, turned
+from crackseg_serving.imaging import BlockMeasurer, Crack, Measurements, Scale, blocks, measure, threshold, turn, turned
 
 pytestmark = pytest.mark.serving
 
@@ -37,7 +37,7 @@ def cracks(seed: int) -> NDArray[np.uint8]:
 
 
 def in_blocks(
-    probabilities: NDArray[np.uint8], mask: NDArray[np.uint8], step: int, scale: float | None = None
+    probabilities: NDArray[np.uint8], mask: NDArray[np.uint8], step: int, scale: Scale | None = None
 ) -> Measurements:
     height, width = mask.shape
     measurer = BlockMeasurer(height, width, 50, scale)
@@ -63,7 +63,7 @@ def area(crack: Crack) -> float:
 def test_cracks_in_many_blocks_measure_as_in_one_piece(seed: int, step: int):
     probabilities = cracks(seed)
     mask = threshold(probabilities)
-    whole, parts = measure(mask, probabilities, millimetres_per_pixel=0.5), in_blocks(probabilities, mask, step, 0.5)
+    whole, parts = measure(mask, probabilities, scale=Scale(0.5)), in_blocks(probabilities, mask, step, Scale(0.5))
     assert (parts.crack_count, parts.total_area_pixels) == (whole.crack_count, whole.total_area_pixels)
     assert parts.total_length_pixels == pytest.approx(whole.total_length_pixels, rel=0.002)
     for one, other in pairs(whole, parts):
@@ -75,6 +75,9 @@ def test_cracks_in_many_blocks_measure_as_in_one_piece(seed: int, step: int):
         assert len(other.polygon.holes) == len(one.polygon.holes)
         assert area(other) == pytest.approx(one.area_pixels, abs=4, rel=0.03)  # simplified to half a pixel
         assert other.severity == one.severity
+        assert other.length_error_pixels == pytest.approx(one.length_error_pixels, rel=0.05)
+        assert other.width_error_pixels == one.width_error_pixels
+    assert parts.total_area_error_pixels == pytest.approx(whole.total_area_error_pixels, rel=0.01)
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

@@ -18,6 +18,7 @@ from tests.serving.imaging.drawing import line, masked, photograph
 from crackseg_serving.imaging import (
     PIXELS,
     Position,
+    Scale,
     from_camera,
     measure,
     overlay,
@@ -83,7 +84,7 @@ def test_an_overlay_as_jpeg_is_the_overlay():
 
 
 def test_a_table_has_a_row_for_each_crack_and_units_in_its_names():
-    measured = measure(MASK, millimetres_per_pixel=0.5)
+    measured = measure(MASK, scale=Scale(0.5))
     first, second = csv.DictReader(io.StringIO(to_csv(measured)))
     assert float(first["lengthPixels"]) > float(second["lengthPixels"]) > 50
     assert float(first["lengthMillimetres"]) == pytest.approx(float(first["lengthPixels"]) / 2, abs=0.01)

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.serving.imaging.drawing import arc, course_length, line, masked, straight
 
-from crackseg_serving.imaging import BoundingBox, Crack, Severity, measure
+from crackseg_serving.imaging import BoundingBox, Crack, Scale, Severity, measure
 
 pytestmark = pytest.mark.serving
 
@@ -146,7 +146,7 @@ def test_a_picture_that_is_all_crack_is_measured_like_any_other(shape: tuple[int
 
 
 def test_nothing_is_found_in_an_empty_mask():
-    record = measure(np.zeros((30, 40), np.uint8), millimetres_per_pixel=2).to_dict()
+    record = measure(np.zeros((30, 40), np.uint8), scale=Scale(2)).to_dict()
     assert record["cracks"] == []
     assert [record[key] for key in ("crackCount", "totalLengthPixels", "totalAreaPixels", "areaPercent")] == [
         0,
@@ -183,7 +183,7 @@ def test_millimetres_come_only_with_a_scale():
         return (set(record) if isinstance(record, dict) else set()).union(*map(names, inner))
 
     drawn = two_cracks()
-    without, given = (measure(masked(drawn), drawn, millimetres_per_pixel=scale) for scale in (None, 0.5))
+    without, given = (measure(masked(drawn), drawn, scale=scale) for scale in (None, Scale(0.5)))
     unit = ("Millimetres", "Metre", "severity")
     assert [name for name in names(without.to_dict()) if name.endswith(unit)] == []
     assert all(crack.severity is None for crack in without.cracks)
@@ -199,14 +199,14 @@ def test_millimetres_come_only_with_a_scale():
 @pytest.mark.parametrize(("scale", "severity"), [(0.5, Severity.LOW), (2.5, Severity.MODERATE), (10, Severity.HIGH)])
 def test_severity_follows_the_mean_width(scale: float, severity: Severity):
     drawn = line(straight(200, 10), 4)
-    record = measure(masked(drawn), drawn, millimetres_per_pixel=scale).to_dict()
+    record = measure(masked(drawn), drawn, scale=Scale(scale)).to_dict()
     assert record["cracks"][0]["severity"] == severity
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_without_sense_is_refused(scale: float):
     with pytest.raises(ValueError, match="positive number"):
-        measure(np.zeros((4, 4), np.uint8), millimetres_per_pixel=scale)
+        Scale(scale)
 
 
 def test_shapes_that_differ_are_refused():
@@ -223,7 +223,7 @@ def test_noise_is_summed_whole_and_listed_in_part():
 
 def test_the_answer_is_json():
     drawn = two_cracks()
-    record = measure(masked(drawn), drawn, millimetres_per_pixel=1.5).to_dict()
+    record = measure(masked(drawn), drawn, scale=Scale(1.5)).to_dict()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 

@@ -1,0 +1,65 @@
+"""The scale of a photograph as its sender says it: by the size of a pixel, two points, or the size of a marker in it.
+
+Called by `segmenting`. One way of the three, and how exactly it is known.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.imaging import MarkerSize, Scale, scale_of_reference
+
+PIXEL: Final = "millimetresPerPixel"
+LINE: Final = "referenceLine"
+LENGTH: Final = "referenceLengthMillimetres"
+MARKER: Final = "calibrationMarkerMillimetres"
+ERROR: Final = "scaleErrorPercent"
+
+
+def read_scale(query: Mapping[str, str]) -> Scale | MarkerSize | None:
+    """What the query says of the scale; None where it says nothing. Raises Refused."""
+    ways = [name for name in (PIXEL, LENGTH, MARKER) if name in query]
+    if len(ways) > 1:
+        raise _bad(f"{' and '.join(ways)} both give the scale: send one of them")
+    if (LINE in query) != (LENGTH in query):
+        raise _bad(f"{LINE} and {LENGTH} belong together: send both")
+    error = _number(query, ERROR) if ERROR in query else 0.0
+    if not 0 <= error < 100:
+        raise _bad(f"{ERROR} is {query[ERROR]!r}, but must be a number from 0 to below 100")
+    if not ways:
+        if ERROR in query:
+            raise _bad(f"{ERROR} says how exact a scale is, and there is none: send {PIXEL}, {LENGTH} or {MARKER} too")
+        return None
+    value = _number(query, ways[0])
+    if not value > 0:
+        raise _bad(f"{ways[0]} is {query[ways[0]]!r}, but must be a number above 0")
+    if ways[0] == PIXEL:
+        return Scale(value, error)
+    return MarkerSize(value, error) if ways[0] == MARKER else _reference(query[LINE], value, error)
+
+
+def _reference(line: str, millimetres: float, error: float) -> Scale:
+    try:
+        x1, y1, x2, y2 = (float(part) for part in line.split(","))
+    except ValueError:
+        raise _bad(f"{LINE} is {line!r:.80}, but must be the pixels of two points: x1,y1,x2,y2") from None
+    try:
+        return scale_of_reference((x1, y1, x2, y2), millimetres, error)
+    except ValueError as why:
+        raise _bad(f"{LINE}: {why}") from None
+
+
+def _number(query: Mapping[str, str], name: str) -> float:
+    """NaN is what is no number: it passes no comparison."""
+    try:
+        value = float(query[name])
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _bad(why: str) -> Refused:
+    return Refused(Cause.BAD_REQUEST, why)

@@ -1,0 +1,41 @@
+"""By how much the figures of a crack may be off: the error of measuring a given mask, in pixels.
+
+Called by `figures`. The rules and the drawn cracks that they are from stand in docs/measurement.md; tests hold 98 of 100 random
+cracks to them. The model's own error is none of this: what it takes for crack is measured as crack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+_SOFT_WIDTH_PIXELS: Final = 0.5
+_HARD_WIDTH_PIXELS: Final = 1.0
+_BRANCH_PIXELS: Final = 1.5  # both ends of a branch
+_BRANCH_WIDTHS: Final = 0.1  # how far a round end reaches, and where a junction lies, is the less clear the wider it is
+_LENGTH_SHARE: Final = 0.01  # stairs and corners of a line on a grid
+_AREA_A_LENGTH: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Per label (0 is unused) how far off its figures may be, in pixels."""
+
+    lengths: Floats
+    widths: Floats  # mean and maximum
+    areas: Floats
+
+
+def errors_of(lengths: Floats, mean_widths: Floats, branches: NDArray[np.int64], *, soft: bool) -> Errors:
+    """The bounds for cracks of these lengths and widths in pixels; `soft`: measured with their probabilities."""
+    of_length = branches * (_BRANCH_PIXELS + _BRANCH_WIDTHS * mean_widths) + _LENGTH_SHARE * lengths
+    of_width = np.full(lengths.shape, _SOFT_WIDTH_PIXELS if soft else _HARD_WIDTH_PIXELS)
+    of_area = _AREA_A_LENGTH * lengths + mean_widths
+    for errors in (of_length, of_width, of_area):
+        errors[:1] = 0
+    return Errors(of_length, of_width, of_area)

@@ -1,0 +1,99 @@
+"""What a pixel is in millimetres, how exactly that is known, and from what.
+
+Made from what the sender says, or by `markers` from a card in the picture; used by `measure`. docs/measurement.md explains the errors.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+#: How far off a point may be that a person has set at the end of a known distance, in pixels.
+_POINT_ERROR_PIXELS: Final = 1.0
+#: A known distance must be longer than this: at 20 pixels its two points alone make an error of 10 %.
+_SHORTEST_REFERENCE_PIXELS: Final = 20.0
+
+
+class ScaleSource(StrEnum):
+    """From what a scale is known."""
+
+    GIVEN = "Given"  # the sender says what a pixel is
+    REFERENCE = "Reference"  # the sender says how far two points of the picture are apart
+    MARKER = "Marker"  # cards of known size lie in the picture
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A card found in the picture."""
+
+    number: int  # the one that is printed as its pattern
+    corners: tuple[tuple[float, float], ...]  # four, x and y in pixels from the picture's upper left corner
+    millimetres_per_pixel: float
+    error_percent: float  # of its scale: of its corners, and of its tilt
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {
+            "number": self.number,
+            "corners": [[round(x, 1), round(y, 1)] for x, y in self.corners],
+            "millimetresPerPixel": round(self.millimetres_per_pixel, 6),
+            "errorPercent": round(self.error_percent, 2),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Millimetres of a pixel."""
+
+    millimetres_per_pixel: float
+    error_percent: float = 0.0  # by how much it may be off, either way
+    source: ScaleSource = ScaleSource.GIVEN
+    markers: tuple[Marker, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where it makes no sense."""
+        if not (math.isfinite(self.millimetres_per_pixel) and self.millimetres_per_pixel > 0):
+            raise ValueError(f"millimetres per pixel must be a positive number, not {self.millimetres_per_pixel}")
+        if not 0 <= self.error_percent < 100:
+            raise ValueError(f"the error of a scale is a percentage from 0 to below 100, not {self.error_percent}")
+
+    def length(self, pixels: float) -> float:
+        """A length in millimetres."""
+        return pixels * self.millimetres_per_pixel
+
+    def length_error(self, pixels: float, error: float) -> float:
+        """By how many millimetres a length may be off that is so many pixels, and may be off by `error` pixels."""
+        return self.length((pixels + error) * (1 + self.error_percent / 100) - pixels)
+
+    def area(self, pixels: float) -> float:
+        """An area in square millimetres."""
+        return pixels * self.millimetres_per_pixel**2
+
+    def area_error(self, pixels: float, error: float) -> float:
+        """By how many square millimetres an area of so many pixels may be off that may be off by `error` pixels."""
+        return self.area((pixels + error) * (1 + self.error_percent / 100) ** 2 - pixels)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        record: dict[str, Any] = {
+            "millimetresPerPixel": self.millimetres_per_pixel,
+            "errorPercent": round(self.error_percent, 2),
+            "source": self.source,
+        }
+        return record | {"markers": [marker.to_dict() for marker in self.markers]} if self.markers else record
+
+
+def scale_of_reference(
+    ends: tuple[float, float, float, float], millimetres: float, error_percent: float = 0.0
+) -> Scale:
+    """The scale by two points `x1, y1, x2, y2` that lie `millimetres` apart, known to `error_percent`. Raises ValueError."""
+    pixels = math.hypot(ends[2] - ends[0], ends[3] - ends[1])
+    if not pixels >= _SHORTEST_REFERENCE_PIXELS:
+        raise ValueError(
+            f"the two points of the reference are {pixels:.1f} pixels apart: choose points at least "
+            f"{_SHORTEST_REFERENCE_PIXELS:.0f} pixels apart, better some hundreds"
+        )
+    own = 100 * 2 * _POINT_ERROR_PIXELS / pixels
+    return Scale(millimetres / pixels, own + error_percent, ScaleSource.REFERENCE)
