@@ -53,9 +53,11 @@ PROTOS := serving/crackseg_serving/rpc/inference.proto serving/crackseg_serving/
 proto: dev  ## gRPC's messages, generated from the published interface (a test holds both equal)
 	@$(PY) -m grpc_tools.protoc -I serving --python_out=serving --pyi_out=serving $(PROTOS)
 
-.PHONY: model-report model-train
+.PHONY: model-report tile-report model-train
 model-report: dev  ## IoU and F1 of the sample models on pictures they never saw (CRACKSEG_PHOTOGRAPHS=FOLDER for real ones)
 	PYTHONPATH=serving $(PY) -m crackseg_models report
+tile-report: dev  ## what skipping empty tiles loses and gains, on pictures that the models never saw (CRACKSEG_PHOTOGRAPHS=FOLDER)
+	PYTHONPATH=serving $(PY) -m crackseg_models tiles $(ARGS)
 model-train: dev  ## train on rendered pictures and PHOTOGRAPHS=FOLDER/*/{images,masks}; needs torch (pip install -e '.[models]')
 	PYTHONPATH=serving $(PY) -m crackseg_models train --out out/model/weights.pt $(foreach d,$(wildcard $(PHOTOGRAPHS)/*/images),--images $(d) --masks $(d:images=masks))
 

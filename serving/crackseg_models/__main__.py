@@ -108,7 +108,7 @@ def _sets(options: argparse.Namespace) -> "dict[str, list[Example]]":
     sets = kept_apart(Path(folder), everything=getattr(options, "everything", False)) if folder else {}
     if not folder:
         print("no photographs: name a folder with --photographs or CRACKSEG_PHOTOGRAPHS", file=sys.stderr)
-    return {**sets, "rendered": rendered(options.rendered)}
+    return {**sets, **({"rendered": rendered(options.rendered)} if options.rendered else {})}
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -119,6 +119,14 @@ def _report(options: argparse.Namespace) -> None:
         raise ValueError(f"no model: give paths, or run where {SAMPLES} is")
     found = rows(models, _sets(options), options.scales)
     for line in (lines if options.json else table)(found):
+        print(line, flush=True)
+
+
+def _tiles(options: argparse.Namespace) -> None:
+    from crackseg_models.tiles import rows
+
+    models = options.models or sorted(SAMPLES.glob("*.onnx"))
+    for line in rows(models, _sets(options), options.sizes):
         print(line, flush=True)
 
 
@@ -193,6 +201,16 @@ def _add_report(commands: Commands) -> None:
     command.add_argument("--json", action="store_true")
 
 
+def _add_tiles(commands: Commands) -> None:
+    command = commands.add_parser("tiles", help="what skipping empty tiles loses in recall and gains in speed")
+    command.set_defaults(run=_tiles)
+    command.add_argument("models", type=Path, nargs="*", help=f"default: all of {SAMPLES}")
+    command.add_argument("--photographs", type=Path, help="default: CRACKSEG_PHOTOGRAPHS")
+    command.add_argument("--everything", action="store_true", help="all photographs, not only those held back")
+    command.add_argument("--rendered", type=int, default=0)
+    command.add_argument("--sizes", type=int, nargs="+", default=[128, 256, 512], help="of a tile, in pixels")
+
+
 def _add_bad(commands: Commands) -> None:
     command = commands.add_parser("bad", help="make bad versions, to see what a rollout does with them")
     command.set_defaults(run=_bad)
@@ -207,7 +225,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="crackseg_models", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (_add_render, _add_train, _add_export, _add_quantize, _add_report, _add_bad):
+    for add in (_add_render, _add_train, _add_export, _add_quantize, _add_report, _add_tiles, _add_bad):
         add(commands)
     return top
 

@@ -26,6 +26,7 @@ BATCH_SIZE: Final = "BATCH_SIZE"  # a number, or Auto
 BATCH_DELAY_MILLISECONDS: Final = "BATCH_DELAY_MILLISECONDS"
 TILE_SIZE: Final = "TILE_SIZE"
 TILE_OVERLAP: Final = "TILE_OVERLAP"
+SKIP_EMPTY_TILES: Final = "SKIP_EMPTY_TILES"  # Disabled | Enabled
 INPUT_SIZE: Final = "INPUT_SIZE"  # the whole picture at once; absent: the model's metadata decide
 THRESHOLD_PERCENT: Final = "THRESHOLD_PERCENT"
 MAX_WORKERS: Final = "MAX_WORKERS"

@@ -58,6 +58,7 @@ class Metrics:
         self.rejected = Counter(
             "crackseg_requests_rejected", "Requests without a result, by cause.", ["reason"], registry=registry
         )
+        self.tiles_computed, self.tiles_skipped = _tiles(registry)
         self._queue = self._gauge(QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.")
         self._model = self._gauge(
             "crackseg_model_info", "1, with what is served as labels.", "name", "version", "digest", "provider"
@@ -110,3 +111,8 @@ class Metrics:
         """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+def _tiles(registry: CollectorRegistry) -> tuple[Counter, Counter]:
+    tiles = Counter("crackseg_tiles", "Tiles of images: computed, or skipped as empty.", ["outcome"], registry=registry)
+    return tiles.labels("computed"), tiles.labels("skipped")

@@ -57,6 +57,7 @@ class Settings:
     batch_delay: float
     tile_size: int
     tile_overlap: int
+    skip_empty_tiles: bool
     input_size: (
         tuple[int, int] | None
     )  # height, width of the whole picture in one run; zeros: tiles; None: the model says
@@ -103,6 +104,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         batch_size=None if _automatic(env, contract.BATCH_SIZE) else _whole(env, contract.BATCH_SIZE, 1, 1, 256),
         batch_delay=_whole(env, contract.BATCH_DELAY_MILLISECONDS, 5, 0, 1000) / 1000,
         tile_size=tile,
+        skip_empty_tiles=_choice(env, contract.SKIP_EMPTY_TILES, "Disabled", ("Disabled", "Enabled")) == "Enabled",
         tile_overlap=_whole(env, contract.TILE_OVERLAP, min(64, tile // 2), 0, 2048),
         input_size=_sides(env, contract.INPUT_SIZE),
         threshold_percent=_whole(env, contract.THRESHOLD_PERCENT, 0, 0, 99) or None,

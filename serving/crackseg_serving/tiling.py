@@ -49,21 +49,40 @@ def run_tiles(
     form, stitcher = engine.model.signature, imaging.Stitcher(plan, take)
     shape = (plan.tile_height, plan.tile_width)
     seen = shape if orientation < 5 else shape[::-1]
-    window: deque[Future[Array]] = deque()
+    nothing = np.zeros(shape, np.float32)
+    window: deque[Future[Array] | None] = deque()  # None: a tile that is not computed
 
     def stitch() -> None:
-        output = engine.wait(window.popleft(), ticket, window)
+        future = window.popleft()
+        if future is None:
+            stitcher.add(nothing)
+            return
+        output = engine.wait(future, ticket, deque(one for one in window if one))
         found = imaging.to_probabilities(output, form.output_format, seen)[0]
         stitcher.add(imaging.turn(found, imaging.BACKWARDS.get(orientation, orientation)))
 
-    last = (len(plan.tops) - 1, len(plan.lefts) - 1)
-    for row, pixels in enumerate(rows):
-        for column, left in enumerate(plan.lefts):
-            if len(window) >= engine.tiles_in_flight:
-                stitch()
-            tile = imaging.turn(plan.cut(pixels, imaging.Tile(0, left)), orientation)
-            tensor = imaging.to_tensor([tile], form.input_format)
-            window.append(engine.submit(tensor, ticket, more=(row, column) != last))
+    for tensor, more in _tensors(engine, plan, rows, ticket, orientation):
+        if len(window) >= engine.tiles_in_flight:
+            stitch()
+        window.append(None if tensor is None else engine.submit(tensor, ticket, more=more))
     while window:
         stitch()
     return stitcher.finish()
+
+
+def _tensors(
+    engine: Engine, plan: imaging.TilePlan, rows: Iterator[Image], ticket: Ticket, orientation: int
+) -> Iterator[tuple[Array | None, bool]]:
+    """Each tile as the model takes it, None where it is empty; and whether more follow."""
+    metrics, form = engine.metrics, engine.model.signature.input_format
+    last = (len(plan.tops) - 1, len(plan.lefts) - 1)
+    for row, pixels in enumerate(rows):
+        for column, left in enumerate(plan.lefts):
+            tile, more = plan.cut(pixels, imaging.Tile(0, left)), (row, column) != last
+            if engine.settings.skip_empty_tiles and imaging.is_empty(tile):
+                ticket.check()
+                metrics.tiles_skipped.inc()
+                yield None, more
+                continue
+            metrics.tiles_computed.inc()
+            yield imaging.to_tensor([imaging.turn(tile, orientation)], form), more

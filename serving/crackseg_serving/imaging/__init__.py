@@ -7,6 +7,7 @@ Used by the engine, the gate and the page. Pure and synchronous: no model runtim
 from crackseg_serving.imaging.bitmask import BitMask
 from crackseg_serving.imaging.blocks import BLOCK_HEIGHT, MARGIN, BlockMeasurer
 from crackseg_serving.imaging.decode import BACKWARDS, DecodedImage, DecodeLimits, decode, turn
+from crackseg_serving.imaging.emptiness import is_empty
 from crackseg_serving.imaging.errors import (
     CalibrationFailed,
     ImageError,
@@ -25,6 +26,7 @@ from crackseg_serving.imaging.placement import PIXELS, Placement, from_camera, r
 from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png, probability_png
 from crackseg_serving.imaging.rle import to_rle
 from crackseg_serving.imaging.scale import Marker, Scale, ScaleSource, scale_of_reference
+from crackseg_serving.imaging.seams import seam_gap
 from crackseg_serving.imaging.strips import Strips, held_bytes, in_tile_rows, open_strips
 from crackseg_serving.imaging.table import to_csv
 from crackseg_serving.imaging.tensors import InputFormat, OutputFormat, to_probabilities, to_tensor
@@ -73,6 +75,7 @@ __all__ = [
     "from_camera",
     "held_bytes",
     "in_tile_rows",
+    "is_empty",
     "mask_png",
     "measure",
     "open_strips",
@@ -88,6 +91,7 @@ __all__ = [
     "scale_of_reference",
     "scale_picture",
     "scaled_mask",
+    "seam_gap",
     "threshold",
     "to_csv",
     "to_geojson",

@@ -39,7 +39,7 @@ def test_a_dry_run_of_the_smallest_one_shows_every_default(client):
             "device": "Auto",
             "gpus": 0,
             "batching": {"maxSize": 8, "maxDelayMilliseconds": 5},
-            "tiling": {"sizePixels": 512, "overlapPixels": 64},
+            "tiling": {"sizePixels": 512, "overlapPixels": 64, "skipEmptyTiles": "Disabled"},
             "resources": {},
         },
     }
@@ -47,7 +47,7 @@ def test_a_dry_run_of_the_smallest_one_shows_every_default(client):
 
 def test_defaults_reach_into_objects_that_are_half_written(client):
     stored = client.create(MINIMAL | {"serving": {"tiling": {"sizePixels": 1024}}, "exposure": {"host": "a.b"}})
-    assert stored["spec"]["serving"]["tiling"] == {"sizePixels": 1024, "overlapPixels": 64}
+    assert stored["spec"]["serving"]["tiling"] == {"sizePixels": 1024, "overlapPixels": 64, "skipEmptyTiles": "Disabled"}
     assert stored["spec"]["serving"]["batching"]["maxSize"] == 8
     assert stored["spec"]["exposure"] == {"host": "a.b", "ingress": {}}
 

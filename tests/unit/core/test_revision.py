@@ -32,6 +32,7 @@ def test_the_name_is_pinned() -> None:
         pytest.param({"serving": {"device": "Auto", "gpus": 0, "batching": {"maxSize": 8}}}, id="defaults written out"),
         pytest.param({"serving": {"resources": {}, "tolerations": [], "nodeSelector": {}}}, id="empty fields"),
         pytest.param({"serving": {"imageURL": {"allowedHosts": []}}}, id="no host to fetch images from"),
+        pytest.param({"serving": {"tiling": {"skipEmptyTiles": "Disabled"}}}, id="empty tiles run"),
     ],
 )
 def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None:
@@ -50,6 +51,7 @@ def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None
         pytest.param({"serving": {"batching": {"maxSize": 9}}}, id="batching"),
         pytest.param({"serving": {"batching": {"maxSize": "Auto"}}}, id="batching that the server finds"),
         pytest.param({"serving": {"inputSizePixels": 256}}, id="a whole picture in one run"),
+        pytest.param({"serving": {"tiling": {"skipEmptyTiles": "Enabled"}}}, id="empty tiles skipped"),
         pytest.param({"serving": {"imageURL": {"allowedHosts": ["a.org"]}}}, id="hosts to fetch images from"),
         pytest.param({"serving": {"resources": {"limits": {"cpu": 1}}}}, id="resources"),
     ],

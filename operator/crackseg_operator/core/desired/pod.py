@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from crackseg_operator.api.serving import Serving
 from crackseg_operator.core.desired.metadata import labels, selector
 from crackseg_operator.core.desired.probes import PROBES
 from crackseg_operator.core.observed import ObservedModel
@@ -101,13 +102,7 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
         contract.TILE_SIZE: str(serving.tiling.size_pixels),
         contract.TILE_OVERLAP: str(serving.tiling.overlap_pixels),
     }
-    if serving.input_size_pixels is not None:
-        env[contract.INPUT_SIZE] = str(serving.input_size_pixels)
-    if serving.threshold_percent is not None:
-        env[contract.THRESHOLD_PERCENT] = str(serving.threshold_percent)
-    if serving.image_url and serving.image_url.allowed_hosts:
-        env[contract.IMAGE_URL_HOSTS] = ",".join(serving.image_url.allowed_hosts)
-    container = _container("serving", source, pull_policy, contract.SERVE_COMMAND, env)
+    container = _container("serving", source, pull_policy, contract.SERVE_COMMAND, env | _wishes(serving))
     limits = serving.resources.limits
     for variable, resource in ((contract.MAX_WORKERS, "cpu"), (contract.MEMORY_LIMIT, "memory")):
         if resource in limits:
@@ -126,6 +121,20 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
             _mount(_SCRATCH, contract.SCRATCH_FOLDER),
         ],
     }
+
+
+def _wishes(serving: Serving) -> dict[str, str]:
+    """What is only said where the spec says it: all else is the server's own default, or the model's."""
+    wishes: dict[str, str] = {}
+    if serving.tiling.skip_empty_tiles != "Disabled":
+        wishes[contract.SKIP_EMPTY_TILES] = serving.tiling.skip_empty_tiles
+    if serving.input_size_pixels is not None:
+        wishes[contract.INPUT_SIZE] = str(serving.input_size_pixels)
+    if serving.threshold_percent is not None:
+        wishes[contract.THRESHOLD_PERCENT] = str(serving.threshold_percent)
+    if serving.image_url and serving.image_url.allowed_hosts:
+        wishes[contract.IMAGE_URL_HOSTS] = ",".join(serving.image_url.allowed_hosts)
+    return wishes
 
 
 def _container(
