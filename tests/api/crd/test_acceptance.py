@@ -47,7 +47,11 @@ def test_a_dry_run_of_the_smallest_one_shows_every_default(client):
 
 def test_defaults_reach_into_objects_that_are_half_written(client):
     stored = client.create(MINIMAL | {"serving": {"tiling": {"sizePixels": 1024}}, "exposure": {"host": "a.b"}})
-    assert stored["spec"]["serving"]["tiling"] == {"sizePixels": 1024, "overlapPixels": 64, "skipEmptyTiles": "Disabled"}
+    assert stored["spec"]["serving"]["tiling"] == {
+        "sizePixels": 1024,
+        "overlapPixels": 64,
+        "skipEmptyTiles": "Disabled",
+    }
     assert stored["spec"]["serving"]["batching"]["maxSize"] == 8
     assert stored["spec"]["exposure"] == {"host": "a.b", "ingress": {}}
 
