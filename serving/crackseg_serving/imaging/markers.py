@@ -28,6 +28,10 @@ MOST_OBLIQUE: Final = 1.15
 _SIDE_ERROR_PIXELS: Final = 0.5
 #: A larger picture is looked through in a copy of this size: the search takes 25 bytes and some 0.3 microseconds a pixel.
 _LOOKED_AT_PIXELS: Final = 1280
+#: And a marker with its surroundings is measured in at most so many: edges that are many pixels wide are none to the search.
+_MEASURED_AT_PIXELS: Final = 640
+#: More exact than this no side is known, however large.
+_LEAST_ERROR_PERCENT: Final = 0.2
 #: The card around a marker is no crack either: left out is what lies within half a side of it.
 _CARD_SIDES: Final = 2.0
 
@@ -79,13 +83,17 @@ def _detected(grey: NDArray[np.uint8]) -> list[tuple[int, Corners]]:
         return _in_full(grey)
     small = cv2.resize(grey, None, fx=1 / times, fy=1 / times, interpolation=cv2.INTER_AREA)
     markers = []
-    for number, corners in _in_full(small):
-        low, high = corners.min(axis=0) * times, corners.max(axis=0) * times
+    for number, roughly in _in_full(small):
+        low, high = roughly.min(axis=0) * times, roughly.max(axis=0) * times
         margin = (high - low).max() / 3
         left, top = np.maximum(low - margin, 0).astype(int)
         right, bottom = (high + margin).astype(int)
-        part = np.ascontiguousarray(grey[top:bottom, left:right])
-        markers += [(found, exact + np.array([left, top])) for found, exact in _in_full(part) if found == number]
+        part = grey[top:bottom, left:right]
+        less = max(1.0, max(part.shape) / _MEASURED_AT_PIXELS)
+        part = cv2.resize(part, None, fx=1 / less, fy=1 / less, interpolation=cv2.INTER_AREA)
+        corner = np.array([left, top])
+        exact = (corners for found, corners in _in_full(part) if found == number)
+        markers += [(number, (corners + 0.5) * less - 0.5 + corner) for corners in exact]
     return markers
 
 
@@ -122,6 +130,7 @@ def _marker(number: int, corners: Corners, size: MarkerSize) -> Marker:
             f"calibration marker {number} is seen too obliquely: it is {full / short:.2f} times as wide in one direction as in "
             f"another, and at most {MOST_OBLIQUE} is measured by; look straight down on it, and lay it flat"
         )
-    own = 100 * (_SIDE_ERROR_PIXELS / math.sqrt(full * short) + math.sqrt(full / short) - 1)
+    of_side = max(100 * _SIDE_ERROR_PIXELS / math.sqrt(full * short), _LEAST_ERROR_PERCENT)
+    own = of_side + 100 * (math.sqrt(full / short) - 1)
     places = tuple((float(x) + 0.5, float(y) + 0.5) for x, y in corners)  # from pixel centres to the picture's corner
     return Marker(number, places, size.millimetres / math.sqrt(full * short), own)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tests.serving.imaging.drawing import arc, course_length, line, masked, straight
 
 from crackseg_serving.imaging import BoundingBox, Crack, Scale, Severity, measure
+from crackseg_serving.imaging.measurements import severity_of
 
 pytestmark = pytest.mark.serving
 
@@ -201,6 +202,20 @@ def test_severity_follows_the_mean_width(scale: float, severity: Severity):
     drawn = line(straight(200, 10), 4)
     record = measure(masked(drawn), drawn, scale=Scale(scale)).to_dict()
     assert record["cracks"][0]["severity"] == severity
+
+
+@pytest.mark.parametrize(
+    ("millimetres", "severity"),
+    [
+        pytest.param(0.1, "Low", id="a hairline"),
+        pytest.param(6.0, "Low", id="6 mm are still low"),
+        pytest.param(6.01, "Moderate", id="above 6 mm"),
+        pytest.param(19.0, "Moderate", id="19 mm are still moderate"),
+        pytest.param(19.01, "High", id="above 19 mm"),
+    ],
+)
+def test_the_limits_of_severity_are_the_manuals(millimetres: float, severity: str):
+    assert severity_of(millimetres) == severity
 
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
