@@ -45,3 +45,9 @@ def test_the_changelog_knows_the_version():
     assert version
     assert f"## {version[1]}" in (changes := (ROOT / "CHANGELOG.md").read_text()) or "## Unreleased" in changes
     assert version[1] in (ROOT / "operator/crackseg_operator/__init__.py").read_text()
+
+
+def test_every_decision_has_a_number_of_its_own_and_bears_it():
+    records = sorted((ROOT / "docs/decisions").glob("*.md"))
+    numbers = [int(re.match(r"# (\d+)\. ", path.read_text(encoding="utf-8"))[1]) for path in records]
+    assert numbers == [int(path.name[:4]) for path in records] == list(range(1, len(records) + 1))
