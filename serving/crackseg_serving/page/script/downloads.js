@@ -1,9 +1,15 @@
 // What can be saved: the server's documents as they came, and the same as tables and maps, of one photograph or of all.
 // The columns and members are the server's own (`output=csv`, `output=geojson`); a test holds both equal.
 
-const PIXELS = ["lengthPixels", "meanWidthPixels", "maximumWidthPixels", "areaPixels", "orientationDegrees", "branchCount"];
+const LENGTHS = ["length", "meanWidth", "maximumWidth"];
+const PIXELS = [...withErrors([...LENGTHS, "area"], "Pixels"), "orientationDegrees", "branchCount"];
 const BOX = ["x", "y", "width", "height"];
-const MILLIMETRES = ["lengthMillimetres", "meanWidthMillimetres", "maximumWidthMillimetres", "areaSquareMillimetres", "severity"];
+const MILLIMETRES = [...withErrors(LENGTHS, "Millimetres"), ...withErrors(["area"], "SquareMillimetres"), "severity"];
+
+/** The names of figures in a unit, each followed by that of its error. */
+function withErrors(figures, unit) {
+  return figures.flatMap((figure) => [`${figure}${unit}`, `${figure}Error${unit}`]);
+}
 
 /** CSV (RFC 4180): a row for each crack. With `named`, the photograph's name comes first. */
 export function toCsv(photographs, named) {
