@@ -83,6 +83,14 @@ def test_millimetres_come_where_the_scale_is_given_also_afterwards(window: Windo
     assert "Crack density" in window.texts("#totals dt")
 
 
+def test_each_figure_says_by_how_much_it_may_be_off(seen: Window, server: ServerProcess, photograph: Photograph):
+    known = server.segment(photograph().read_bytes(), "?output=json").json["measurements"]
+    crack = known["cracks"][0]
+    assert seen.column("Length (px)", whole=True) == [f"{crack['lengthPixels']:.1f} ± {crack['lengthErrorPixels']:.1f}"]
+    two_digits = float(f"{known['totalAreaErrorPixels']:.2g}")
+    assert any(f"± {two_digits:,g} px²" in words for words in seen.texts("#totals dd"))
+
+
 def test_a_scale_that_is_no_number_is_said_to_be_none(window: Window, photograph: Photograph):
     window.give_scale("half")
     assert window.element("scale").get_attribute("aria-invalid") == "true"

@@ -105,10 +105,11 @@ class Window:
         """What the list says of each photograph, by name."""
         return dict(zip(self.texts("#photographs .file"), self.texts("#photographs .state"), strict=True))
 
-    def column(self, name: str) -> list[str]:
-        """A column of the table, from top to bottom, by its place in the table's head."""
+    def column(self, name: str, *, whole: bool = False) -> list[str]:
+        """A column of the table, from top to bottom, by its place in the table's head; `whole`: with the figures' errors."""
         place = next(at for at, head in enumerate(self.texts("#cracks thead th"), 1) if head.startswith(name))
-        return self.texts(f"#cracks tbody tr > :nth-child({place})")
+        cells = self.texts(f"#cracks tbody tr > :nth-child({place})")
+        return cells if whole else [cell.partition(" ±")[0] for cell in cells]
 
     def pixel(self, x: float, y: float) -> tuple[int, int, int]:
         """The colour on the canvas at a point of the stage (CSS pixels), as painted last."""

@@ -19,27 +19,37 @@ export function columns(measurements) {
   const short = known ? "mm" : "px";
   return [
     { head: "Crack", name: "number", digits: 0 },
-    { head: `Length (${short})`, name: `length${unit}`, digits: 1 },
-    { head: `Mean width (${short})`, name: `meanWidth${unit}`, digits: 2 },
-    { head: `Widest (${short})`, name: `maximumWidth${unit}`, digits: 2 },
-    { head: `Area (${short}²)`, name: known ? "areaSquareMillimetres" : "areaPixels", digits: 0 },
+    { head: `Length (${short})`, ...bounded("length", unit), digits: 1 },
+    { head: `Mean width (${short})`, ...bounded("meanWidth", unit), digits: 2 },
+    { head: `Widest (${short})`, ...bounded("maximumWidth", unit), digits: 2 },
+    { head: `Area (${short}²)`, ...bounded("area", known ? "SquareMillimetres" : "Pixels"), digits: 0 },
     { head: "Direction (°)", name: "orientationDegrees", digits: 0 },
     { head: "Branches", name: "branchCount", digits: 0 },
     ...(known ? [{ head: "Severity", name: "severity" }] : []),
   ];
 }
 
+/** Where a figure stands, and by how much it may be off. */
+function bounded(figure, unit) {
+  return { name: `${figure}${unit}`, error: `${figure}Error${unit}` };
+}
+
 /** The whole photograph's figures: `[name, figure, unit]`. */
 export function totals(measurements) {
   const known = measurements.millimetresPerPixel !== null;
-  const length = known ? metres(measurements.totalLengthMillimetres) : [text(measurements.totalLengthPixels), "px"];
-  const area = known ? [text(measurements.totalAreaSquareMillimetres / 100), "cm²"] : [text(measurements.totalAreaPixels), "px²"];
+  const length = known
+    ? metres(measurements.totalLengthMillimetres, measurements.totalLengthErrorMillimetres)
+    : within(measurements.totalLengthPixels, measurements.totalLengthErrorPixels, "px");
+  const area = known
+    ? within(measurements.totalAreaSquareMillimetres / 100, measurements.totalAreaErrorSquareMillimetres / 100, "cm²")
+    : within(measurements.totalAreaPixels, measurements.totalAreaErrorPixels, "px²");
+  const { lengthDensityPerMetre: density, lengthDensityErrorPerMetre: densityError } = measurements;
   return [
     ["Cracks", text(measurements.crackCount), ""],
     ["Total length", ...length],
     ["Total area", ...area],
     ["Cracked share", percent(measurements), ""],
-    ...(known ? [["Crack density", text(measurements.lengthDensityPerMetre), "m/m²"]] : []),
+    ...(known ? [["Crack density", ...within(density, densityError, "m/m²")]] : []),
   ];
 }
 
@@ -58,6 +68,11 @@ export function counted(count) {
   return count === 1 ? "1 photograph" : `${WHOLE.format(count)} photographs`;
 }
 
-function metres(millimetres) {
-  return millimetres < 1000 ? [text(millimetres), "mm"] : [text(millimetres / 1000), "m"];
+function metres(millimetres, error) {
+  return millimetres < 1000 ? within(millimetres, error, "mm") : within(millimetres / 1000, error / 1000, "m");
+}
+
+/** A figure, and behind it by how much it may be off, in two digits, and the unit. */
+function within(figure, error, unit) {
+  return [text(figure), `± ${text(Number(error.toPrecision(2)))} ${unit}`];
 }

@@ -77,10 +77,11 @@ export class Table {
     const row = document.createElement("tr");
     row.dataset.number = crack.number;
     row.append(
-      ...this.#columns.map(({ name, digits }) => {
+      ...this.#columns.map(({ name, error, digits }) => {
         const cell = document.createElement(name === "number" ? "th" : "td");
         if (name !== "number") {
           cell.textContent = text(crack[name], digits);
+          if (error) cell.append(off(text(crack[error], digits)));
           return cell;
         }
         cell.scope = "row";
@@ -95,4 +96,11 @@ export class Table {
     );
     return row;
   }
+}
+
+/** By how much a figure may be off, small behind it. */
+function off(words) {
+  const small = document.createElement("small");
+  small.textContent = ` ± ${words}`;
+  return small;
 }
