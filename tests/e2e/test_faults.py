@@ -63,7 +63,7 @@ FAULTS = (
     Fault("forbidden", "ModelAccessDenied", ("403",), parts=uri(f"http://vault.{STORE}/forbidden/pavement-1.0.0.onnx")),
     Fault("other-bytes", "DigestMismatch", ("0" * 64,), parts={"model": {"sha256": "0" * 64}}),
     Fault("five-channels", "ContractMismatch", ("channel",), "wrong-channels.onnx"),
-    Fault("whole-numbers", "ContractMismatch", ("int64",), "wrong-type.onnx"),
+    Fault("whole-numbers", "ContractMismatch", ("INT64",), "wrong-type.onnx"),
     Fault("no-onnx", "ContractMismatch", ("ONNX",), "not-onnx.onnx"),
     Fault("git-lfs-pointer", "PointerFile", ("Git LFS",), "pointer.onnx"),
     Fault(
