@@ -35,11 +35,8 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
     """The result of `work` in a worker thread. Where the client leaves, the work is called off. Raises Refused."""
     job = engine.start(work, ticket)
     done = asyncio.wrap_future(job)
-    gone = asyncio.ensure_future(disconnected(request))
-    either: set[asyncio.Future[Any]] = {done, gone}
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not done.done():
+        if not await _awaited(request, done):
             ticket.cancel()
             # The worker holds the request's bytes until it looks at its ticket: so does the request.
             await asyncio.wait({done})
@@ -47,24 +44,30 @@ async def perform(engine: Engine, request: Request, ticket: Ticket, work: Callab
             raise Refused(Cause.CLIENT_GONE, "the client closed the connection")
         return done.result()
     finally:
-        gone.cancel()
         ticket.cancel()  # whoever still works on it, after the server's grace for example, need not go on
 
 
 async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, done on the event loop; called off where the client leaves. Raises Refused."""
     doing = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(disconnected(request))
-    either: set[asyncio.Future[Any]] = {doing, gone}
     try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        if not doing.done():
+        if not await _awaited(request, doing):
             raise Refused(Cause.CLIENT_GONE, "the client closed the connection")
         return doing.result()
     finally:
-        gone.cancel()
         doing.cancel()
         await asyncio.wait({doing})  # it has let go of what it held
+
+
+async def _awaited(request: Request, done: asyncio.Future[Any]) -> bool:
+    """Wait until it is done, or the client has left; whether it is done."""
+    gone = asyncio.ensure_future(disconnected(request))
+    either: set[asyncio.Future[Any]] = {done, gone}
+    try:
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+    return done.done()
 
 
 async def disconnected(request: Request) -> None:

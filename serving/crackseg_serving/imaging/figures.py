@@ -1,10 +1,11 @@
 """The figures of all cracks of a window at once: lengths, widths, directions, branches.
 
-Called by `measure`, which turns them into records. docs/measurement.md explains how each is found and how exact it is.
+Called by `measure`; `ledger` makes the same of parts that it has added up. docs/measurement.md explains how each is found and how exact it is.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.bounds import Errors, errors_of
 from crackseg_serving.imaging.centreline import CentreLine, trace
+from crackseg_serving.imaging.measurements import BoundingBox, Crack, Polygon, severity_of
+from crackseg_serving.imaging.scale import Scale
 from crackseg_serving.imaging.thinning import Indices
 from crackseg_serving.imaging.tips import find_tips
 from crackseg_serving.imaging.window import Window
@@ -25,12 +28,31 @@ Labels = NDArray[np.int32]
 class Figures:
     """Per label (0 is unused) the measured figures of all cracks."""
 
+    pixels: NDArray[np.int64]  # of the mask
     lengths: Floats
     mean_widths: Floats
     maximum_widths: Floats
     directions: Floats  # degrees, NaN where there is none
     branches: NDArray[np.int64]
     errors: Errors
+
+    def crack(self, label: int, box: BoundingBox, polygon: Polygon, scale: Scale | None) -> Crack:
+        """One crack as a record."""
+        direction, mean = float(self.directions[label]), float(self.mean_widths[label])
+        return Crack(
+            length_pixels=float(self.lengths[label]),
+            mean_width_pixels=mean,
+            maximum_width_pixels=float(self.maximum_widths[label]),
+            orientation_degrees=None if math.isnan(direction) else direction,
+            area_pixels=int(self.pixels[label]),
+            branch_count=int(self.branches[label]),
+            bounding_box=box,
+            polygon=polygon,
+            severity=None if scale is None else severity_of(scale.length(mean)),
+            length_error_pixels=float(self.errors.lengths[label]),
+            width_error_pixels=float(self.errors.widths[label]),
+            area_error_pixels=float(self.errors.areas[label]),
+        )
 
 
 def figures_of(window: Window) -> Figures:
@@ -47,7 +69,8 @@ def figures_of(window: Window) -> Figures:
     maxima = _maximum_widths(window, line, crack_of, node_lengths, means)
     branches = _branches(line, crack_of, window)
     errors = errors_of(lengths, means, branches, soft=window.soft)
-    return Figures(lengths, means, maxima, _directions(line, crack_of, window.count), branches, errors)
+    pixels = window.counted.astype(np.int64)
+    return Figures(pixels, lengths, means, maxima, _directions(line, crack_of, window.count), branches, errors)
 
 
 def mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:

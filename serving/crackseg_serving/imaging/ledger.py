@@ -5,17 +5,16 @@ Called by `blocks`. Memory grows with the cracks' edges and with the number of t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.bounds import Errors, errors_of
-from crackseg_serving.imaging.figures import degrees_of, mean_widths
+from crackseg_serving.imaging.bounds import errors_of
+from crackseg_serving.imaging.figures import Figures, degrees_of, mean_widths
 from crackseg_serving.imaging.measure import MAXIMUM_LISTED_CRACKS
-from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, severity_of
+from crackseg_serving.imaging.measurements import Measurements
 from crackseg_serving.imaging.outlines import Edges, trace_outlines
 from crackseg_serving.imaging.scale import Scale
 
@@ -84,7 +83,7 @@ class Ledger:
         errors = float(figures.errors.lengths.sum()), float(figures.errors.areas.sum())
         return Measurements(width, height, scale, order.size, length, area, cracks, *errors)
 
-    def _added(self, crack_of: Counts) -> _Figures:
+    def _added(self, crack_of: Counts) -> Figures:
         parts, count = self._parts, int(crack_of.max()) + 1
         cracks = np.concatenate([crack_of[part.names] for part in parts])
 
@@ -101,7 +100,7 @@ class Ledger:
         maxima = means.copy()
         np.maximum.at(maxima, cracks, np.concatenate([part.maxima for part in parts]))
         branches = np.maximum(np.rint(total([part.branches for part in parts])).astype(np.int64) // 2, 1)
-        return _Figures(
+        return Figures(
             pixels=np.rint(total([part.pixels for part in parts])).astype(np.int64),
             lengths=lengths,
             mean_widths=means,
@@ -119,34 +118,4 @@ class Ledger:
             np.concatenate([part.names for part in parts]),
             np.concatenate([part.following for part in parts]),
             np.concatenate([crack_of[part.cracks].astype(np.int32) for part in parts]),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """Of all cracks, by number; 0 is none."""
-
-    pixels: Counts
-    lengths: Floats
-    mean_widths: Floats
-    maximum_widths: Floats
-    directions: Floats
-    branches: Counts
-    errors: Errors
-
-    def crack(self, number: int, box: BoundingBox, polygon: Polygon, scale: Scale | None) -> Crack:
-        direction, mean = float(self.directions[number]), float(self.mean_widths[number])
-        return Crack(
-            length_pixels=float(self.lengths[number]),
-            mean_width_pixels=mean,
-            maximum_width_pixels=float(self.maximum_widths[number]),
-            orientation_degrees=None if math.isnan(direction) else direction,
-            area_pixels=int(self.pixels[number]),
-            branch_count=int(self.branches[number]),
-            bounding_box=box,
-            polygon=polygon,
-            severity=None if scale is None else severity_of(scale.length(mean)),
-            length_error_pixels=float(self.errors.lengths[number]),
-            width_error_pixels=float(self.errors.widths[number]),
-            area_error_pixels=float(self.errors.areas[number]),
         )

@@ -6,7 +6,6 @@ how exact it is; tests/serving/imaging holds it to that.
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 import cv2
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.figures import Figures, figures_of
-from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, severity_of
+from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon
 from crackseg_serving.imaging.polygons import find_contours, rings_of
 from crackseg_serving.imaging.scale import Scale
 from crackseg_serving.imaging.window import Window, open_window
@@ -53,27 +52,7 @@ def _cracks(window: Window, figures: Figures, scale: Scale | None) -> tuple[Crac
     """The longest cracks as records."""
     order = np.argsort(-figures.lengths[1:], kind="stable")[:MAXIMUM_LISTED_CRACKS] + 1
     outlines = _outlines(window, order)
-    records = []
-    for label, (box, polygon) in zip(order.tolist(), outlines, strict=True):
-        direction = float(figures.directions[label])
-        mean = float(figures.mean_widths[label])
-        records.append(
-            Crack(
-                length_pixels=float(figures.lengths[label]),
-                mean_width_pixels=mean,
-                maximum_width_pixels=float(figures.maximum_widths[label]),
-                orientation_degrees=None if math.isnan(direction) else direction,
-                area_pixels=int(window.counted[label]),
-                branch_count=int(figures.branches[label]),
-                bounding_box=box,
-                polygon=polygon,
-                severity=None if scale is None else severity_of(scale.length(mean)),
-                length_error_pixels=float(figures.errors.lengths[label]),
-                width_error_pixels=float(figures.errors.widths[label]),
-                area_error_pixels=float(figures.errors.areas[label]),
-            )
-        )
-    return tuple(records)
+    return tuple(figures.crack(label, *outline, scale) for label, outline in zip(order.tolist(), outlines, strict=True))
 
 
 def _outlines(window: Window, order: NDArray[np.int64]) -> list[tuple[BoundingBox, Polygon]]:

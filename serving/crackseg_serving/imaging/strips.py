@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.decode import DecodeLimits, damaged, decode
 from crackseg_serving.imaging.headers import ImageFacts
-from crackseg_serving.imaging.tiles import TilePlan
+from crackseg_serving.imaging.tiles import TilePlan, move_up
 
 Image = NDArray[np.uint8]
 
@@ -105,7 +105,7 @@ def in_tile_rows(strips: Iterator[Image], plan: TilePlan) -> Iterator[Image]:
     rest = buffer[:0]
     have = before = 0
     for top in plan.tops:
-        have = _move_up(buffer, top - before, have)
+        have = move_up(buffer, top - before, have)
         before = top
         while have < len(buffer):
             rest = rest if len(rest) else next(strips)
@@ -113,12 +113,3 @@ def in_tile_rows(strips: Iterator[Image], plan: TilePlan) -> Iterator[Image]:
             buffer[have : have + len(taken)] = taken
             have, rest = have + len(taken), rest[len(taken) :]
         yield buffer
-
-
-def _move_up(buffer: Image, by: int, have: int) -> int:
-    """Drop the first rows of what there is; how many rows are left."""
-    kept = have - by
-    for start in range(0, max(kept, 0), max(by, 1)):  # by steps that do not overlap
-        stop = min(start + by, kept)
-        buffer[start:stop] = buffer[start + by : stop + by]
-    return max(kept, 0)

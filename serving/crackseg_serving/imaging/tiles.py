@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import cv2
 import numpy as np
@@ -147,10 +148,7 @@ class Stitcher:
         ready = (plan.tops[row + 1] if row + 1 < len(plan.tops) else plan.height) - top
         self._write(top, self._band[:ready, : plan.width])
         if row + 1 < len(plan.tops):
-            kept = plan.tile_height - ready
-            for start in range(0, kept, ready):  # by steps that do not overlap: a copy of the band would double it
-                stop = min(start + ready, kept)
-                self._band[start:stop] = self._band[start + ready : stop + ready]
+            kept = move_up(self._band, ready, plan.tile_height)
             self._band[kept:] = 0
 
     def _write(self, top: int, probabilities: Floats) -> None:
@@ -159,3 +157,12 @@ class Stitcher:
             self._take(rows)
         else:
             self._map[top : top + len(rows)] = rows
+
+
+def move_up(rows: NDArray[Any], by: int, have: int) -> int:
+    """Drop the first of the `have` rows that there are, in place; how many are left."""
+    kept = max(have - by, 0)
+    for start in range(0, kept, max(by, 1)):  # by steps that do not overlap: a copy would double the rows
+        stop = min(start + by, kept)
+        rows[start:stop] = rows[start + by : stop + by]
+    return kept
