@@ -1,7 +1,8 @@
-"""The server costs little beside the model: held as ratios to a bare loop of the same minute, never as times.
+"""The server costs little beside the model: CPU time a request, as a ratio to a bare loop's of the same minute.
 
-The margins are wide: they catch a copy too many in a hot path or a core that idles, not a few percent. The figures
-themselves come from `make bench-serving`.
+What is held is CPU, not a rate: a rate also tells of all that a shared machine does meanwhile (the rates' ratios are
+printed). The margins are wide: they catch a copy too many in a hot path, not a few percent. The figures themselves
+come from `make bench-serving`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ pytestmark = [pytest.mark.bench, pytest.mark.serving]
 ROUNDS, SECONDS, CLIENTS = 3, 1.0, 8
 
 Running = tuple[Bench, Served]
+Print = Callable[[str, float, float], None]
 
 
 def started(model: str, folder: Path) -> Iterator[Running]:
@@ -52,15 +54,17 @@ def rows(running: Running, name: str) -> list[Figures]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("kind", "least"),
-    [
-        pytest.param("mask", 0.6, id="a photograph to a mask"),
-        pytest.param("v2-binary", 0.6, id="a tensor in bytes"),
-    ],
-)
-def test_the_server_answers_nearly_as_many_requests_as_a_loop_without_one(unet: Running, kind: str, least: float):
-    assert statistics.median(row["ratio"] for row in rows(unet, kind)) >= least
+def held(running: Running, kind: str, most: float, print_ratio: Print) -> None:
+    found = rows(running, kind)
+    rate = statistics.median(row["ratio"] for row in found)
+    cpu = statistics.median(row["cpu"] / row["bareCPU"] for row in found)
+    print_ratio(f"{running[0].name}, {kind}", rate, cpu)
+    assert cpu <= most
+
+
+@pytest.mark.parametrize("kind", ["mask", "v2-binary"])
+def test_a_request_costs_little_more_than_the_model(unet: Running, kind: str, print_ratio: Print):
+    held(unet, kind, 2.0, print_ratio)
 
 
 @pytest.mark.parametrize(
@@ -70,8 +74,10 @@ def test_the_server_answers_nearly_as_many_requests_as_a_loop_without_one(unet: 
         pytest.param("v2-binary", 5.0, id="a tensor in bytes"),
     ],
 )
-def test_a_request_costs_little_when_the_model_costs_nothing(near_free: Running, kind: str, most: float):
-    assert statistics.median(row["cpu"] / row["bareCPU"] for row in rows(near_free, kind)) <= most
+def test_a_request_costs_little_when_the_model_costs_nothing(
+    near_free: Running, kind: str, most: float, print_ratio: Print
+):
+    held(near_free, kind, most, print_ratio)
 
 
 @pytest.mark.parametrize(
