@@ -49,7 +49,8 @@ def main() -> int:
         return 1
     except OSError as error:
         _LOG.error("the server cannot listen on %s: %s", error.filename or settings.host, error.strerror or error)
-        return 1
+        # The model may be in the middle of being opened, and C++ aborts where the interpreter is taken down under it.
+        os._exit(1)
     return 0
 
 

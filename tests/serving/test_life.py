@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -175,6 +176,15 @@ def test_a_taken_port_is_one_sentence(serve: Serve):
     second = serve(APP_PORT=str(first.port))
     assert second.wait() == 1
     assert str(first.port) in second.lines[-1]["message"]
+
+
+def test_a_taken_port_ends_the_start_in_the_middle_of_loading(serve: Serve, tmp_path: Path):
+    model = DarkModel(slow_nodes=1000).save(tmp_path / "slow.onnx")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        server = serve(MODEL_PATH=str(model), PAGE_PORT=port)
+        assert server.wait() == 1
+    assert port in server.lines[-1]["message"]
 
 
 def test_nothing_is_reported_to_the_maker_of_the_runtime(serve: Serve, tmp_path: Path):
