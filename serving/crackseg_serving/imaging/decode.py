@@ -1,7 +1,7 @@
 """Turn the bytes of a picture into pixels, upright and in RGB.
 
 Called by the engine in a worker thread. The header is read first (`headers`): its size decides whether any pixel is
-decoded at all. OpenCV decodes; nothing but an `ImageError` comes out of here for bad input.
+decoded at all. OpenCV decodes, TIFF libvips; nothing but an `ImageError` comes out of here for bad input.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.errors import TooManyPixels, TruncatedImage
-from crackseg_serving.imaging.headers import ImageFacts, read_facts
-from crackseg_serving.imaging.tiff import opaque
+from crackseg_serving.imaging.errors import TooManyPixels
+from crackseg_serving.imaging.headers import ImageFacts, damaged, read_facts
+from crackseg_serving.imaging.vips import read_rows
 
 Image = NDArray[np.uint8]
 Value = TypeVar("Value", np.uint8, np.float32)
@@ -61,25 +61,25 @@ def decode(
     """
     facts = facts or read_facts(data)
     limits.check(facts)
-    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (_HALF if halved else 0)
-    try:
-        file = opaque(bytes(data)) if facts.format == "TIFF" else data
-        pixels = cv2.imdecode(np.frombuffer(file, np.uint8), flags)
-    except (cv2.error, MemoryError) as error:
-        raise damaged(facts) from error
-    if pixels is None:
-        raise damaged(facts)
-    if facts.format != "TIFF":  # OpenCV turns TIFF files whatever it is asked
-        pixels = turn(pixels, facts.orientation)
+    pixels = turn(_pixels(data, facts, halved=halved), facts.orientation)
     sides = facts.upright
     if pixels.shape != ((sides[0] // 2, sides[1] // 2, 3) if halved else (*sides, 3)):
         raise damaged(facts)
     return DecodedImage(pixels, facts)
 
 
-def damaged(facts: ImageFacts) -> TruncatedImage:
-    """What is to be said of a file whose pixels do not come."""
-    return TruncatedImage(f"The {facts.format} file is damaged or ends early; its pixels cannot be decoded.")
+def _pixels(data: bytes | bytearray | memoryview, facts: ImageFacts, *, halved: bool) -> Image:
+    """As the file has them, not turned."""
+    if facts.format == "TIFF":
+        return np.concatenate(list(read_rows(bytes(data), facts)))
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (_HALF if halved else 0)
+    try:
+        pixels: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except (cv2.error, MemoryError) as error:
+        raise damaged(facts) from error
+    if pixels is None:
+        raise damaged(facts)
+    return pixels
 
 
 #: The orientation that undoes another, where it is not the same.

@@ -82,6 +82,11 @@ def _read(reader: Callable[[bytes], ImageFacts], data: bytes | bytearray | memor
     return facts
 
 
+def damaged(facts: ImageFacts) -> TruncatedImage:
+    """What is to be said of a file whose pixels do not come."""
+    return TruncatedImage(f"The {facts.format} file is damaged or ends early; its pixels cannot be decoded.")
+
+
 def _ends_early(kind: str) -> TruncatedImage:
     return TruncatedImage(f"The {kind} file ends before the image does; send the whole file.")
 

@@ -24,48 +24,71 @@ _CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 16: "Q"}
 _MAXIMUM_TAGS: Final = 512
 _MAXIMUM_TILE_PIXELS: Final = 1 << 24  # one tile is decoded whole, however small the picture
 _UNSIGNED: Final = 1
-_EXTRA_SAMPLES: Final = 338
-_COLOURS: Final = frozenset({0, 1, 2, 3, 5})  # grey, RGB, palette, inks: what is no YCbCr and no CIELab
-_JPEG, _YCBCR = 7, 6
-_BESIDE: Final = 2  # unassociated alpha: colours are not multiplied by it
+_DEPTHS: Final = frozenset({1, 2, 4, 8, 16})
+_MOST_SAMPLES: Final = 5  # inks and alpha
+_COLOURS: Final = frozenset({0, 1, 2, 3, 5})  # grey, RGB, palette, inks
+_JPEG, _YCBCR, _IN_PLANES = 7, 6, 2
+#: None, fax (three kinds), LZW, JPEG, deflate, PackBits, the older number of deflate, WebP.
+_COMPRESSIONS: Final = frozenset({1, 2, 3, 4, 5, _JPEG, 8, 32773, 32946, 50001})
 
 Tags = dict[int, tuple[int, ...]]
 
 
-def read_tiff(data: bytes) -> tuple[int, int, int, int | None]:
+def read_tiff(data: bytes) -> tuple[int, int, int, int]:
     """Width, height and orientation of a TIFF file's first picture, after checking that its pixels are in the file.
 
-    Then the bytes that decoding it in strips takes for its own strips or rows of tiles; None where that cannot be done.
+    Then the bytes that decoding it takes for its own strips or rows of tiles: two of them.
     Raises TruncatedImage or UnsupportedImage; struct.error where the directory lies beyond the end.
     """
     tags = _first_directory(data)
-    width, height = max(tags.get(_WIDTH, (0,))), max(tags.get(_HEIGHT, (0,)))
-    if max(tags.get(_BITS, (1,))) > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedImage("This TIFF has floating-point, signed or 32-bit samples; send 8 or 16 bits unsigned.")
-    if max(tags.get(_TILE_WIDTH, (0,))) * max(tags.get(_TILE_HEIGHT, (0,))) > _MAXIMUM_TILE_PIXELS:
-        raise UnsupportedImage(
-            "This TIFF has tiles of more than 16 megapixels; send it with smaller tiles or in strips."
-        )
+    width, height = _most(tags, _WIDTH, 0), _most(tags, _HEIGHT, 0)
+    _check_samples(tags)
+    _check_coding(tags)
     offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or ()
     lengths = tags.get(_STRIP_LENGTHS) or tags.get(_TILE_LENGTHS) or ()
     if not offsets or len(offsets) != len(lengths):
         raise TruncatedImage("The TIFF file does not say where its pixels are; it is damaged.")
     if max(offset + length for offset, length in zip(offsets, lengths, strict=True)) > len(data):
         raise TruncatedImage("The TIFF file ends before the image does; send the whole file.")
-    return width, height, _valid(tags), _held(tags, width, height)
+    rows = min(_first(tags, _TILE_HEIGHT, _first(tags, _ROWS_PER_STRIP, height)), height)
+    held = 2 * width * rows * _first(tags, _SAMPLES, 1) * (2 if _most(tags, _BITS, 1) > 8 else 1)
+    return width, height, _valid(tags), held
 
 
-def _held(tags: Tags, width: int, height: int) -> int | None:
-    """Two of the file's own strips, or rows of tiles, as they are decoded."""
+def _check_samples(tags: Tags) -> None:
+    """Refuse samples that are not read as what they are."""
+    bits, samples = tags.get(_BITS) or (1,), _first(tags, _SAMPLES, 1)
+    if max(bits) > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
+        raise UnsupportedImage("This TIFF has floating-point, signed or 32-bit samples; send 8 or 16 bits unsigned.")
+    if not _DEPTHS.issuperset(bits):
+        raise UnsupportedImage(f"This TIFF has samples of {max(bits)} bits; send 8 or 16.")
+    if samples > _MOST_SAMPLES:
+        raise UnsupportedImage(f"This TIFF has {samples} samples a pixel; send grey, RGB or CMYK.")
 
-    def first(tag: int, default: int) -> int:
-        return (tags.get(tag) or (default,))[0]
 
-    coloured = (first(_COMPRESSION, 1), first(_PHOTOMETRIC, 1))
-    if (coloured != (_JPEG, _YCBCR) and coloured[1] not in _COLOURS) or first(_PLANES, 1) != 1:
-        return None
-    rows = min(first(_TILE_HEIGHT, first(_ROWS_PER_STRIP, height)), height)
-    return 2 * width * rows * first(_SAMPLES, 1) * (2 if max(tags.get(_BITS, (1,))) > 8 else 1)
+def _check_coding(tags: Tags) -> None:
+    """Refuse what libvips cannot decode, or would decode to other colours, and say what it is."""
+    coding, colours = _first(tags, _COMPRESSION, 1), _first(tags, _PHOTOMETRIC, 1)
+    if coding not in _COMPRESSIONS:
+        raise UnsupportedImage(
+            f"This TIFF is compressed in a way that is not taken (number {coding}); send it uncompressed, or by LZW, deflate or JPEG."
+        )
+    if colours not in _COLOURS and (coding, colours) != (_JPEG, _YCBCR):
+        raise UnsupportedImage("This TIFF has its colours as CIELab, YCbCr or another rare kind; send RGB.")
+    if _most(tags, _TILE_WIDTH, 0) * _most(tags, _TILE_HEIGHT, 0) > _MAXIMUM_TILE_PIXELS:
+        raise UnsupportedImage(
+            "This TIFF has tiles of more than 16 megapixels; send it with smaller tiles or in strips."
+        )
+    if _TILE_WIDTH in tags and _first(tags, _PLANES, 1) == _IN_PLANES:
+        raise UnsupportedImage("This TIFF has a tile for each colour; send it with the colours side by side.")
+
+
+def _most(tags: Tags, tag: int, default: int) -> int:
+    return max(tags.get(tag) or (default,))
+
+
+def _first(tags: Tags, tag: int, default: int) -> int:
+    return (tags.get(tag) or (default,))[0]
 
 
 def read_orientation(exif: bytes) -> int:
@@ -79,18 +102,6 @@ def read_orientation(exif: bytes) -> int:
 def _valid(tags: Tags) -> int:
     orientation = (tags.get(_ORIENTATION) or (1,))[0]
     return orientation if 1 <= orientation <= 8 else 1
-
-
-def opaque(data: bytes) -> bytes:
-    """A TIFF file whose alpha is only kept beside the colours, as OpenCV is to see it: it multiplies colours by such alpha.
-
-    The tag that tells of alpha (ExtraSamples) then says "of no known meaning", which is left alone.
-    """
-    order = "<" if data[:2] == b"II" else ">"
-    for tag, kind, number, at in _entries(data, order):
-        if (tag, kind, number) == (_EXTRA_SAMPLES, 3, 1) and struct.unpack_from(order + "H", data, at)[0] == _BESIDE:
-            return data[:at] + b"\0\0" + data[at + 2 :]
-    return data
 
 
 def _first_directory(data: bytes) -> Tags:
