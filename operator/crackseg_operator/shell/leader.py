@@ -56,6 +56,7 @@ class Leader:
         self._clock = clock
         self._renewed = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)  # the Lease's resourceVersion, and when it was first seen
+        self._led = False  # as the last turn left it
         self._acquired = asyncio.Event()
 
     @property
@@ -78,18 +79,23 @@ class Leader:
     async def run(self, acquired: Callable[[], None]) -> None:
         """Take the Lease when it is free, renew it for ever; `acquired` is called at each taking."""
         while True:
-            was = self.leading
-            try:
-                await asyncio.wait_for(self._try(), _RENEW_DEADLINE / 2)
-            except (ApiError, TimeoutError) as error:
-                _log.warning("The Lease %s/%s could not be renewed: %s", self._namespace, NAME, error)
-            if self.leading and not was:
-                _log.info("This operator leads: %s", self._identity)
-                self._acquired.set()
-                acquired()
-            elif was and not self.leading:
-                _log.warning("This operator no longer leads and writes nothing: %s", self._identity)
+            await self._turn(acquired)
             await asyncio.sleep(_RENEW_EVERY if self.leading else _LOOK_EVERY)
+
+    async def _turn(self, acquired: Callable[[], None]) -> None:
+        try:
+            await asyncio.wait_for(self._try(), _RENEW_DEADLINE / 2)
+        except (ApiError, TimeoutError) as error:
+            _log.warning("The Lease %s/%s could not be renewed: %s", self._namespace, NAME, error)
+        was, self._led = self._led, self.leading
+        if self._led:
+            # Each time: the right to write may have lapsed and come back within one slow renewal, and workers wait.
+            self._acquired.set()
+            if not was:
+                _log.info("This operator leads: %s", self._identity)
+                acquired()
+        elif was:
+            _log.warning("This operator no longer leads and writes nothing: %s", self._identity)
 
     async def release(self) -> None:
         """Give the Lease up, so that a standby need not wait for it to end."""

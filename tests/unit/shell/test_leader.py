@@ -19,8 +19,11 @@ class LeaseServer:
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.down = False
+        self.quick = asyncio.Event()
+        self.quick.set()
 
     async def get(self, *_: Any) -> dict[str, Any] | None:
+        await self.quick.wait()
         if self.down:
             raise ApiError(0, "no answer")
         return self.lease
@@ -129,3 +132,27 @@ def test_the_same_pod_started_again_keeps_its_lease(server: LeaseServer, clock: 
     again = _leader(server, clock, "pod-0")
     _turn(again)
     assert again.leading
+
+
+def test_a_renewal_that_outlasts_the_right_to_write_wakes_those_who_wait_for_it(server: LeaseServer, clock: Clock):
+    leader = _leader(server, clock, "first")
+    taken: list[float] = []
+
+    async def main() -> None:
+        await leader._turn(lambda: taken.append(clock.now))
+        clock.now += 9
+        server.quick.clear()
+        renewal = asyncio.create_task(leader._turn(lambda: taken.append(clock.now)))
+        await asyncio.sleep(0)  # the renewal has begun
+        clock.now += 2
+        worker = asyncio.create_task(leader.wait())
+        await asyncio.sleep(0)
+        assert not worker.done()
+        server.quick.set()
+        await renewal
+        async with asyncio.timeout(5):
+            await worker
+
+    asyncio.run(main())
+    assert leader.leading
+    assert taken == [1000.0]  # nobody else had it: nothing has to be looked at anew
