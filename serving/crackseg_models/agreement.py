@@ -22,6 +22,7 @@ from crackseg_serving.batching import Array
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import ModelFailure, Refused
 from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime.loading import load
 from crackseg_serving.segmentation import segment
 from crackseg_serving.settings import from_environment
 
@@ -49,12 +50,11 @@ class Served(Engine):
     """A model file, loaded and asked as the server does it; ValueError says why it cannot be."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(
-            from_environment({contract.MODEL_PATH: str(path), contract.INFERENCE_DEVICE: "CPU"}), Metrics()
-        )
+        settings = from_environment({contract.MODEL_PATH: str(path), contract.INFERENCE_DEVICE: "CPU"})
+        super().__init__(settings, Metrics())
         self._seen: list[Array] = []
         try:
-            self.load()
+            self.use(load(settings))
         except ModelFailure as failure:
             raise ValueError(failure.message) from None
 

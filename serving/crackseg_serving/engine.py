@@ -6,26 +6,24 @@ Batcher before the session. What a request cannot have is a Refused, what a mode
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from crackseg_serving.admission import Admission, Ticket
 from crackseg_serving.batching import Array, Batcher, Outputs, Way, Wide
-from crackseg_serving.failures import Cause, ModelFailure, Refused, is_memory
+from crackseg_serving.failures import Cause, Refused, is_memory
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
 from crackseg_serving.workers import Workers
 
 if TYPE_CHECKING:
-    from crackseg_serving.runtime.session import Session
+    from crackseg_serving.runtime.loading import Loaded
     from crackseg_serving.runtime.signature import Signature
     from crackseg_serving.runtime.warmup import Warmth
 
@@ -122,41 +120,21 @@ class Engine:
     def summary(self) -> dict[str, object]:
         """What one line of log should say of the served model."""
         model = self.model
-        seconds = round(time.monotonic() - self._started, 3)
         return {
             "model": model.name,
             "version": model.version,
             "digest": model.digest,
             "provider": model.provider,
-            "loadSeconds": seconds,
         }
 
     def queue_depth(self) -> float:
         """Requests waiting for a worker, and tiles waiting for a run."""
         return self._workers.waiting + (self._batcher.depth if self._batcher else 0)
 
-    def load(self) -> None:
-        """Open, check and warm up the model. Blocks; raises ModelFailure."""
-        from crackseg_serving.runtime.session import open_sessions
-        from crackseg_serving.runtime.signature import whole_size
-        from crackseg_serving.runtime.warmup import fastest, warm_up
-
-        settings = self.settings
-        if not settings.model_path.is_file():
-            raise ModelFailure(
-                "ModelNotFound", f"there is no model at {settings.model_path}: the init container puts it there"
-            )
-        with ThreadPoolExecutor(1) as beside:
-            digest = beside.submit(_digest, settings.model_path)
-            sessions = open_sessions(settings.model_path, settings.device, settings.processors)
-        if settings.model_sha256 and digest.result() != f"sha256:{settings.model_sha256}":
-            raise ModelFailure(
-                "DigestMismatch",
-                f"{settings.model_path} is {digest.result()}, but MODEL_SHA256 says {settings.model_sha256}",
-            )
-        whole = whole_size(sessions[0].signature, settings.input_size)
-        session = fastest(sessions, whole or settings.tile_size)
-        self._warmth = warmth = warm_up(session, whole or settings.tile_size, settings.batch_size)
+    def use(self, loaded: Loaded) -> None:
+        """Answer with this model from now on."""
+        settings, session, warmth = self.settings, loaded.session, loaded.warmth
+        self._warmth = warmth
         delay = settings.batch_delay if settings.batch_size else warmth.delay
         self._batcher = Batcher(
             session.run,
@@ -168,7 +146,7 @@ class Engine:
             observe=self.metrics.ran,
         )
         self._way = lru_cache(64)(lambda names: lambda items: Outputs(session.run_outputs(items, names)))
-        self._model = model = _describe(settings, session, digest.result(), whole)
+        self._model = model = _describe(settings, loaded)
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
 
     def serve(self) -> None:
@@ -259,24 +237,17 @@ class Engine:
             raise Refused(Cause.INFERENCE_FAILED, f"the model could not be run on this input: {line}") from error
 
 
-def _describe(settings: Settings, session: Session, digest: str, whole: tuple[int, int] | None) -> Model:
+def _describe(settings: Settings, loaded: Loaded) -> Model:
     """What is served: the settings decide, then the model's own metadata."""
-    from crackseg_serving.runtime.warmup import tile_shape
-
-    signature = session.signature
+    session, signature = loaded.session, loaded.session.signature
     return Model(
         name=settings.model_name or signature.metadata.name or "model",
         version=settings.model_version or signature.metadata.version or "unknown",
-        digest=digest,
+        digest=loaded.digest,
         provider=session.provider,
         signature=signature,
         threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
-        tile=tile_shape(signature, whole or settings.tile_size),
-        whole=whole is not None,
+        tile=loaded.tile,
+        whole=loaded.whole,
         properties=session.properties,
     )
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

@@ -16,6 +16,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 Dim = int | str
+TABLE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class DarkModel:
     head: str = "sigmoid"  # sigmoid | logits | softmax (background, crack) | flat ([N, H, W])
     metadata: dict[str, str] = field(default_factory=dict)
     slow_nodes: int = 0  # multiplications of constants that loading folds: each takes a while
+    tables: int = 0  # of TABLE_BYTES, weights that the graph looks into, and finds nought
 
     def save(self, path: Path) -> Path:
         """Write the model to `path`."""
@@ -45,13 +47,15 @@ class DarkModel:
             helper.make_node("Cast", ["image"], ["pixels"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMean", ["pixels"], ["brightness"], axes=[axis], keepdims=1),
             helper.make_node("Sub", ["level", "brightness"], ["darkness"]),
-            helper.make_node("Mul", ["darkness", "steepness"], ["logits"]),
+            helper.make_node("Mul", ["darkness", "steepness"], ["steep" if self.tables else "logits"]),
+            *self._heavy(),
             *self._slow(),
             *self._head(axis),
         ]
         constants: dict[str, Any] = {"level": np.float32(0.4 * self.scale), "steepness": np.float32(40 / self.scale)}
         if self.head == "flat":
             constants["axis"] = np.array([axis], np.int64)
+        constants |= {f"table{n}": np.zeros(TABLE_BYTES // 4, np.float32) for n in range(self.tables)}
         graph = helper.make_graph(
             nodes,
             "darkness",
@@ -81,6 +85,17 @@ class DarkModel:
                 ]
             case _:
                 return [helper.make_node("Sigmoid", [last], ["mask"])]
+
+    def _heavy(self) -> list[onnx.NodeProto]:
+        if not self.tables:
+            return []
+        looked = [helper.make_node("Gather", [f"table{n}", "place"], [f"nought{n}"]) for n in range(self.tables)]
+        return [
+            helper.make_node("ReduceMean", ["brightness"], ["mean"], keepdims=0),
+            helper.make_node("Cast", ["mean"], ["place"], to=TensorProto.INT64),
+            *looked,
+            helper.make_node("Sum", ["steep", *(node.output[0] for node in looked)], ["logits"]),
+        ]
 
     def _slow(self) -> list[onnx.NodeProto]:
         if not self.slow_nodes:

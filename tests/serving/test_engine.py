@@ -24,6 +24,7 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.operations import health, ready
 from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime import loading
 from crackseg_serving.segmentation import Output, segment
 from crackseg_serving.settings import from_environment
 
@@ -40,7 +41,7 @@ def load(model: Path, processors: int = 2, **settings: str) -> Engine:
     made = from_environment({**own, **settings})
     made = dataclasses.replace(made, processors=processors, workers=2 * processors)
     engine = Engine(made, Metrics())
-    engine.load()
+    engine.use(loading.load(engine.settings))
     engine.serve()
     return engine
 

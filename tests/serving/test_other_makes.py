@@ -18,6 +18,7 @@ from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime import loading
 from crackseg_serving.segmentation import Output, segment
 from crackseg_serving.settings import from_environment
 
@@ -130,7 +131,7 @@ def channels(count: int) -> list[tuple[str, int, Sequence[int | str]]]:
 def load(model: Path) -> Engine:
     settings = from_environment({"MODEL_PATH": str(model), "TILE_SIZE": "256", "TILE_OVERLAP": "32"})
     engine = Engine(dataclasses.replace(settings, processors=2), Metrics())
-    engine.load()
+    engine.use(loading.load(engine.settings))
     return engine
 
 

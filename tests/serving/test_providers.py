@@ -18,6 +18,7 @@ from tests.serving.pictures import mask_of, overlap
 
 from crackseg_serving.engine import Engine
 from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime import loading
 from crackseg_serving.runtime.session import Session, open_sessions
 from crackseg_serving.runtime.warmup import fastest
 from crackseg_serving.settings import from_environment
@@ -115,6 +116,6 @@ def test_openvino_gives_what_onnx_runtime_gives(name: str):
 @openvino
 def test_the_provider_that_was_found_serves(dark_model: Path):
     engine = Engine(from_environment({"MODEL_PATH": str(dark_model), "TILE_SIZE": "64"}), Metrics())
-    engine.load()
+    engine.use(loading.load(engine.settings))
 
     assert engine.model.provider in {"CPUExecutionProvider", "OpenVINOExecutionProvider"}

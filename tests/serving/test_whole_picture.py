@@ -18,6 +18,7 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.imaging import decode
 from crackseg_serving.metrics import Metrics
+from crackseg_serving.runtime import loading
 from crackseg_serving.segmentation import Output, segment
 from crackseg_serving.settings import SettingsError, from_environment
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.serving
 
 def engine_of(path: Path, **env: str) -> Engine:
     engine = Engine(from_environment({"MODEL_PATH": str(path), "INFERENCE_DEVICE": "CPU", **env}), Metrics())
-    engine.load()
+    engine.use(loading.load(engine.settings))
     return engine
 
 
