@@ -32,6 +32,8 @@ _REFUSED_BEFORE: Final = 7
 #: The same wish is written over somebody else's changes so many times in so many seconds.
 _REPAIRS: Final = 10
 _REPAIRS_SECONDS: Final = 10.0
+#: A model whose namespace is being deleted goes as well; until then it is looked at this often, in seconds.
+_NAMESPACE_GOES: Final = 10.0
 _ANSWERED_REFUSALS: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -129,6 +131,10 @@ class Applier:
         try:
             live = await self._write(model, child, wanted)
         except ApiError as error:
+            if "NamespaceTerminating" in error.causes:
+                raise Retry(
+                    f"the namespace {model['metadata']['namespace']} is being deleted", _NAMESPACE_GOES
+                ) from error
             refusal = _refusal(error)
             if refusal is None:
                 raise Retry(str(error), error.retry_after) from error

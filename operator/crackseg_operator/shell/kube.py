@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Any, Final, TypeAlias
@@ -83,10 +83,13 @@ def selector(resource: Resource) -> str:
 class ApiError(Exception):
     """The API server said no, or said nothing (status 0)."""
 
-    def __init__(self, status: int, message: str, *, reason: str = "", retry_after: float = 0.0) -> None:
+    def __init__(
+        self, status: int, message: str, *, reason: str = "", causes: Container[str] = (), retry_after: float = 0.0
+    ) -> None:
         super().__init__(f"{status} {reason}: {message}" if status else message)
         self.status = status
         self.reason = reason
+        self.causes = causes
         self.message = message
         self.retry_after = retry_after
 
@@ -247,7 +250,8 @@ def _refusal(status: int, raw: bytes, retry_after: str) -> ApiError:
     try:
         answer = orjson.loads(raw)
         reason, message = str(answer.get("reason", "")), str(answer.get("message", ""))
+        causes = [cause.get("reason") for cause in (answer.get("details") or {}).get("causes") or ()]
     except (ValueError, AttributeError):
-        reason, message = "", raw[:200].decode(errors="replace")
+        reason, message, causes = "", raw[:200].decode(errors="replace"), []
     seconds = float(retry_after) if retry_after.isdecimal() else 0.0
-    return ApiError(status, message, reason=reason, retry_after=seconds)
+    return ApiError(status, message, reason=reason, causes=causes, retry_after=seconds)

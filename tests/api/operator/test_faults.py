@@ -133,6 +133,19 @@ def test_a_quota_is_named_and_not_run_against(space: Space, operator: Operator):
     wait_for(lambda: space.get("Service", "pavement"), seconds=60, why="the Service, once there is room")
 
 
+def test_a_namespace_that_goes_away_is_left_in_peace(space: Space, proxy: Proxy, behind: Operator):
+    space.create("ConfigMap", {"metadata": {"name": "held", "finalizers": ["example.org/held"]}})
+    before = len(space.quiet())
+    proxy.cut("cracksegmodels")  # the model seems to live on while its children go, as some do for seconds
+    space.api.call("DELETE", f"/api/v1/namespaces/{space.name}")
+    wait_for(lambda: any(write.code == 403 for write in space.writes()), why="a child is not made anew")
+    wait_for(lambda: "is being deleted" in behind.log.read_text(), why="the log says why")
+    after = space.quiet(3.0)[before:]
+    assert not [write for write in after if write.resource == "cracksegmodels"]  # it is told nothing new
+    assert len(after) <= 2 * len(CHILDREN)
+    space.patch("ConfigMap", "held", {"metadata": {"finalizers": None}})
+
+
 def test_what_the_api_server_rejects_is_told_in_its_own_words(space: Space, operator: Operator):
     labels = {"app.kubernetes.io/managed-by": "crackseg-operator", "app.kubernetes.io/instance": "pavement"}
     space.apply_model()
