@@ -37,6 +37,10 @@ class ImageFacts:
 
 #: No encoder makes more segments or chunks; walking them takes a tenth of a second.
 _MAXIMUM_PARTS: Final = 200_000
+#: Scans of a JPEG after its first: ten are usual. Each goes over the whole picture however few bytes it has.
+_MAXIMUM_SCANS: Final = 100
+#: Chunks of a PNG beside the pixels: decoders are slow with them, and complain of each.
+_MAXIMUM_NOTES: Final = 1_000
 
 _REFUSED: Final = (
     (re.compile(rb"GIF8[79]a"), "GIF"),
@@ -102,7 +106,7 @@ _JPEG_LARGEST: Final = 65_500  # of a side, for every decoder
 _JPEG_PROGRESSIVE: Final = 0xC2
 _JPEG_STREAMS: Final = frozenset({0xC0, 0xC1, _JPEG_PROGRESSIVE})
 _JPEG_START_OF_SCAN, _JPEG_END, _JPEG_EXIF = 0xDA, 0xD9, 0xE1
-_JPEG_ENDS: Final = b"\xff\xd9"
+_JPEG_ENDS, _JPEG_SCANS = b"\xff\xd9", b"\xff\xda"
 
 
 def _read_jpeg(data: bytes) -> ImageFacts:
@@ -125,10 +129,18 @@ def _read_jpeg(data: bytes) -> ImageFacts:
             orientation = read_orientation(data[at + 8 : at + length])
         at += max(length, 2)
         if marker == _JPEG_START_OF_SCAN:
-            if data.rfind(_JPEG_ENDS, at) < 0:
-                raise _ends_early("JPEG")
-            return _jpeg_facts(frame, orientation, in_first_scan=data[at - length + 2])
+            facts = _jpeg_facts(frame, orientation, in_first_scan=data[at - length + 2])
+            _check_scans(data, at, facts)
+            return facts
     raise _too_many_parts("JPEG")
+
+
+def _check_scans(data: bytes, at: int, facts: ImageFacts) -> None:
+    """Refuse a file whose end is missing, and one of many scans; `at` is behind the head of the first."""
+    if data.rfind(_JPEG_ENDS, at) < 0:
+        raise _ends_early("JPEG")
+    if facts.held != 0 and data.count(_JPEG_SCANS, at) > _MAXIMUM_SCANS:  # 0: nothing is read after the first
+        raise _too_many_parts("JPEG")
 
 
 def _jpeg_facts(frame: bytes, orientation: int, in_first_scan: int) -> ImageFacts:
@@ -153,13 +165,16 @@ def _read_png(data: bytes) -> ImageFacts:
     if data[12:16] != b"IHDR":
         raise TruncatedImage("The PNG file has no header chunk; it is damaged.")
     width, height = struct.unpack_from(">II", data, 16)
-    orientation, at = 1, 8
+    orientation, at, notes = 1, 8, 0
     for _ in range(_MAXIMUM_PARTS):
         if at + 12 > len(data):
             raise _ends_early("PNG")
         length, kind = struct.unpack_from(">I4s", data, at)
         if at + 12 + length > len(data):
             raise _ends_early("PNG")
+        notes += kind[0] >> 5 & 1  # a small letter: it can be left out
+        if notes > _MAXIMUM_NOTES:
+            break
         if kind == b"eXIf":
             orientation = read_orientation(data[at + 8 : at + 8 + length])
         if kind == b"IEND":
@@ -202,6 +217,12 @@ def _webp_orientation(data: bytes, size: int) -> int:
     return 1
 
 
+_BMP_MASKS: Final = 3  # a pixel's bits, and which of them are red, green and blue
+_BMP_COLOURS: Final = frozenset(
+    {(32, 0xFF0000, 0xFF00, 0xFF), (16, 0xF800, 0x7E0, 0x1F), (16, 0x7C00, 0x3E0, 0x1F)}
+)  # the order that decoders take for granted
+
+
 def _read_bmp(data: bytes) -> ImageFacts:
     start, header = struct.unpack_from("<I", data, 10)[0], struct.unpack_from("<I", data, 14)[0]
     if header == 12:
@@ -210,8 +231,10 @@ def _read_bmp(data: bytes) -> ImageFacts:
     else:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     height = abs(height)
-    if compression not in (0, 3):
+    if compression not in (0, _BMP_MASKS):
         raise UnsupportedImage("This is a compressed BMP; send it as PNG.")
+    if compression == _BMP_MASKS and (depth, *struct.unpack_from("<III", data, 54)) not in _BMP_COLOURS:
+        raise UnsupportedImage("This BMP has its colours in an unusual order; send it as PNG.")
     if start + (width * depth + 31) // 32 * 4 * height > len(data):
         raise _ends_early("BMP")
     return ImageFacts("BMP", width, height)

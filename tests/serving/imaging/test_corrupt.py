@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import pytest
@@ -77,6 +78,13 @@ def test_noise_behind_a_known_beginning_is_refused_with_a_sentence(magic: bytes,
     decoded_or_refused(magic + noise)
 
 
+def with_scans(jpeg: bytes, side: int, count: int) -> bytes:
+    """A progressive JPEG that announces this size, and so many scans of nothing: each goes over the whole picture."""
+    frame, last = jpeg.find(b"\xff\xc2"), jpeg.rfind(b"\xff\xda")
+    larger = jpeg[: frame + 5] + struct.pack(">HH", side, side) + jpeg[frame + 9 : -2]
+    return larger + jpeg[last : last + 10] * count + jpeg[-2:]
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -84,6 +92,10 @@ def test_noise_behind_a_known_beginning_is_refused_with_a_sentence(magic: bytes,
         pytest.param(b"\xff\xd8" + b"\xff\x00" * 2_000_000, id="a JPEG of stuffed bytes"),
         pytest.param(b"\xff\xd8" + b"\xff\xe0\0\2" * 1_000_000, id="a JPEG of empty segments"),
         pytest.param(FILES[3][:33] + b"\0\0\0\0tEXt\0\0\0\0" * 300_000, id="a PNG of empty chunks"),
+        pytest.param(
+            FILES[3][:33] + b"\0\0\0\0tEXt\0\0\0\0" * 2_000 + FILES[3][33:], id="a PNG with thousands of notes"
+        ),
+        pytest.param(with_scans(FILES[1], 4000, 100_000), id="a JPEG of empty scans"),
         pytest.param(b"II*\0\x08\0\0\0" + b"\xff" * 4_000_000, id="a TIFF of tags"),
         pytest.param(b"RIFF\xff\xff\x3d\0WEBPVP8X\x0a\0\0\0" + b"\0" * 4_100_000, id="a WebP of empty chunks"),
     ],
@@ -91,4 +103,10 @@ def test_noise_behind_a_known_beginning_is_refused_with_a_sentence(magic: bytes,
 @pytest.mark.timeout(20)
 def test_a_file_made_to_be_slow_is_refused_in_time(data: bytes):
     with pytest.raises(ImageError):
-        decode(data, LIMITS)
+        decode(data, DecodeLimits(max_pixels=16_000_000))
+
+
+@pytest.mark.parametrize("count", [0, 80])
+def test_a_jpeg_with_some_scans_is_a_picture(count: int):
+    data = with_scans(FILES[1], 40, count)
+    assert decode(data, LIMITS).pixels.shape == (40, 40, 3)

@@ -53,6 +53,13 @@ def three(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(grey[..., None], 3, axis=-1)
 
 
+def masked_bmp(*masks: int) -> bytes:
+    """32 bits a pixel, blue first, whatever the masks say."""
+    pixels = np.dstack([PICTURE[::-1, :, ::-1], np.zeros((HEIGHT, WIDTH), np.uint8)]).tobytes()
+    head = struct.pack("<IiiHHIIiiII", 40, WIDTH, HEIGHT, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 66 + len(pixels), 0, 0, 66) + head + struct.pack("<III", *masks) + pixels
+
+
 PIL_PICTURE = Image.fromarray(PICTURE)
 ALPHA = np.dstack([PICTURE, GREY])
 GREY_ALPHA = Image.fromarray(np.dstack([GREY, GREY[::-1]]))
@@ -119,6 +126,9 @@ FILES = [
     pytest.param(saved(ALPHA, "WEBP", lossless=True, exact=True), "WebP", PICTURE, EXACT, id="WebP with alpha"),
     pytest.param(saved(PICTURE, "BMP"), "BMP", PICTURE, EXACT, id="BMP"),
     pytest.param(saved(GREY, "BMP"), "BMP", three(GREY), EXACT, id="BMP with a palette"),
+    pytest.param(
+        masked_bmp(0xFF0000, 0xFF00, 0xFF), "BMP", PICTURE, EXACT, id="BMP that says where its colours are in a pixel"
+    ),
 ]
 
 
@@ -183,6 +193,7 @@ def test_any_buffer_is_taken(form: Callable[[bytes], bytearray | memoryview]):
         pytest.param(b"%PDF-1.7\n%", UnsupportedImage, "PDF", id="PDF"),
         pytest.param(b"\0\0\0\x18ftypheic\0\0\0\0", UnsupportedImage, "HEIC", id="HEIC, as telephones write it"),
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedImage, "SVG", id="SVG"),
+        pytest.param(masked_bmp(0xFF, 0xFF00, 0xFF0000), UnsupportedImage, "order", id="BMP with red and blue the other way"),
         pytest.param(by_opencv(".tiff", PICTURE.astype(np.float32)), UnsupportedImage, "floating", id="floating-point TIFF"),
         pytest.param(saved(PICTURE, "WEBP", save_all=True, append_images=[PIL_PICTURE.rotate(90)]), UnsupportedImage, "animated", id="animated WebP"),
     ],
