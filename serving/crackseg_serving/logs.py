@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
+import os
 import sys
-from typing import Final
+import threading
+import time
+from typing import Final, TextIO
 
 from typing_extensions import override
 
@@ -49,11 +53,33 @@ class AccessLog:
 
 
 def configure(level: str) -> None:
-    """Send every log line there; uvicorn's and ours alike."""
-    import time
-
+    """Send every log line there; uvicorn's and ours alike, and what libraries print themselves."""
     _Lines.converter = time.gmtime
-    handler = logging.StreamHandler(sys.stderr)
+    sys.stderr = stream = _apart()
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.getLogger("uvicorn").setLevel("WARNING")
+
+
+_PRINTED: Final = 1000  # characters that a line has of what a library prints
+_PAUSE: Final = 1.0  # seconds between two such lines: a bad file has decoders print as much as its sender wants
+
+
+def _apart() -> TextIO:
+    """Standard error for this module alone; what is printed there by others becomes lines of the log, a few of many."""
+    stream = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+    faulthandler.enable(stream)  # what a library prints before it ends the process may be lost: where it did is told
+    out, into = os.pipe()
+    os.set_blocking(into, False)  # who prints more than is read loses it, and never waits
+    os.dup2(into, 2)
+    os.close(into)
+    threading.Thread(target=_tell, args=(out,), name="printed", daemon=True).start()
+    return stream
+
+
+def _tell(printed: int) -> None:
+    log = logging.getLogger("crackseg.libraries")
+    while text := os.read(printed, 1 << 16):
+        log.warning("%.*s", _PRINTED, text.decode("utf-8", "replace").strip())
+        time.sleep(_PAUSE)

@@ -106,3 +106,17 @@ def test_without_a_sample_only_what_was_refused_is_logged(serve: Serve):
     assert server.segment(b"nothing").status == 415
     until(lambda: any("request" in line for line in server.lines), "a line of log")
     assert [line["status"] for line in server.lines if "request" in line] == [415]
+
+
+def test_what_a_decoder_prints_of_bad_files_is_in_the_log_as_json_and_little_of_it(serve: Serve):
+    """libpng complains of each empty note, and libjpeg of the pixels that are missing: to standard error, by themselves."""
+    server = serve().wait_ready()
+    notes = GOOD[:33] + b"\0\0\0\0tEXt\0\0\0\0" * 900 + GOOD[33:]
+    photograph = encoded(cracked()[0], ".jpg")
+    for _ in range(3):
+        assert server.segment(notes).status == 200
+        server.segment(photograph[: len(photograph) // 2] + b"\xff\xd9")
+    until(lambda: any("tEXt" in line["message"] for line in server.lines), "what libpng says")
+    assert server.stop() == 0
+    assert all("level" in line for line in server.lines)
+    assert len(server.lines) < 20
