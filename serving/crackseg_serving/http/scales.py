@@ -17,6 +17,7 @@ LINE: Final = "referenceLine"
 LENGTH: Final = "referenceLengthMillimetres"
 MARKER: Final = "calibrationMarkerMillimetres"
 ERROR: Final = "scaleErrorPercent"
+_LEAST, _MOST = 1e-6, 1e6  # millimetres: a nanometre to a kilometre
 
 
 def read_scale(query: Mapping[str, str]) -> Scale | MarkerSize | None:
@@ -34,8 +35,8 @@ def read_scale(query: Mapping[str, str]) -> Scale | MarkerSize | None:
             raise _bad(f"{ERROR} says how exact a scale is, and there is none: send {PIXEL}, {LENGTH} or {MARKER} too")
         return None
     value = _number(query, ways[0])
-    if not value > 0:
-        raise _bad(f"{ways[0]} is {query[ways[0]]!r}, but must be a number above 0")
+    if not _LEAST <= value <= _MOST:
+        raise _bad(f"{ways[0]} is {query[ways[0]]!r:.50}, but must be a number above 0, from {_LEAST:g} to {_MOST:g}")
     if ways[0] == PIXEL:
         return Scale(value, error)
     return MarkerSize(value, error) if ways[0] == MARKER else _reference(query[LINE], value, error)

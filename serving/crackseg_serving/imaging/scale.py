@@ -14,6 +14,8 @@ from typing import Any, Final
 _POINT_ERROR_PIXELS: Final = 1.0
 #: A known distance must be longer than this: at 20 pixels its two points alone make an error of 10 %.
 _SHORTEST_REFERENCE_PIXELS: Final = 20.0
+#: Millimetres of a pixel: beyond are slips of the pen, and areas that no number holds.
+_SMALLEST, _LARGEST = 1e-12, 1e6
 
 
 class ScaleSource(StrEnum):
@@ -54,8 +56,10 @@ class Scale:
 
     def __post_init__(self) -> None:
         """Raises ValueError where it makes no sense."""
-        if not (math.isfinite(self.millimetres_per_pixel) and self.millimetres_per_pixel > 0):
-            raise ValueError(f"millimetres per pixel must be a positive number, not {self.millimetres_per_pixel}")
+        if not _SMALLEST <= self.millimetres_per_pixel <= _LARGEST:
+            raise ValueError(
+                f"millimetres per pixel must be a positive number that makes sense, not {self.millimetres_per_pixel}"
+            )
         if not 0 <= self.error_percent < 100:
             raise ValueError(f"the error of a scale is a percentage from 0 to below 100, not {self.error_percent}")
 
