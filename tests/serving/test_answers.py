@@ -12,7 +12,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -86,8 +86,11 @@ def test_a_world_file_comes_as_a_part_or_in_the_query(server: ServerProcess):
     assert server.segment(PICTURE, "?output=geojson&worldFile=1,2").status == 400
 
 
-def test_an_image_comes_as_base64_in_json(server: ServerProcess):
-    body = json.dumps({"image": base64.b64encode(PICTURE).decode()}).encode()
+@pytest.mark.parametrize(
+    "write", [base64.b64encode, base64.encodebytes], ids=["in one line", "in lines, as base64 writes them"]
+)
+def test_an_image_comes_as_base64_in_json(server: ServerProcess, write: Callable[[bytes], bytes]):
+    body = json.dumps({"image": write(PICTURE).decode()}).encode()
     answer = server.segment(body, "?output=mask", **{"Content-Type": "application/json"})
     assert answer.body == server.segment(PICTURE, "?output=mask").body
 

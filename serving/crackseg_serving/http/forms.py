@@ -92,8 +92,8 @@ def _from_json(body: bytes) -> Sent:
         raise Refused(
             Cause.BAD_REQUEST, 'the JSON has no image: send {"image": "the file in base64"} or {"url": "https://…"}'
         )
-    try:
-        return Sent((("", base64.b64decode(text, validate=True)),))
+    try:  # programs that write base64 begin a new line after every 76 letters
+        return Sent((("", base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)),))
     except (binascii.Error, ValueError) as error:
         raise Refused(Cause.BAD_REQUEST, f"`image` is not base64: {error}") from None
 
