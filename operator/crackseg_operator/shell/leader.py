@@ -37,6 +37,7 @@ class AlwaysLeader:
     """The gate of an operator that runs alone."""
 
     leading = True
+    since = float("-inf")
 
     def write_timeout(self) -> float:
         """How long a write may take, in seconds."""
@@ -57,12 +58,18 @@ class Leader:
         self._renewed = float("-inf")
         self._seen: tuple[str, float] = ("", 0.0)  # the Lease's resourceVersion, and when it was first seen
         self._led = False  # as the last turn left it
+        self._since = float("inf")
         self._acquired = asyncio.Event()
 
     @property
     def leading(self) -> bool:
         """Whether this process may write now."""
         return self._clock() - self._renewed < _RENEW_DEADLINE
+
+    @property
+    def since(self) -> float:
+        """Since when this process may write, by its clock; infinite where it may not."""
+        return self._since if self.leading else float("inf")
 
     def write_timeout(self) -> float:
         """How long a write that starts now may take, in seconds; raises NotLeading."""
@@ -92,6 +99,7 @@ class Leader:
             # Each time: the right to write may have lapsed and come back within one slow renewal, and workers wait.
             self._acquired.set()
             if not was:
+                self._since = self._clock()
                 _log.info("This operator leads: %s", self._identity)
                 acquired()
         elif was:

@@ -109,10 +109,10 @@ class WorkQueue(Generic[K]):
             if key in self._due and key not in self._held:
                 self.add(key)
 
-    def oldest_age(self) -> float:
-        """Seconds that the oldest ready key has been waiting, 0 where none waits."""
+    def oldest_age(self, since: float) -> float:
+        """Seconds that the oldest ready key has been waiting, 0 where none waits; before `since` nobody could work."""
         now = self._clock()
-        return now - min(self._since.values(), default=now)
+        return max(0.0, now - max(since, min(self._since.values(), default=now)))
 
     def _release(self, key: K) -> None:
         self._active.discard(key)

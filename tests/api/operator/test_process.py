@@ -84,7 +84,10 @@ def test_a_standby_takes_over_when_the_leader_ends_and_when_it_is_killed(
         with running(second):
             space.apply_model()
             space.settled()
-            assert leads not in second.ask("/metrics")
+            standby = second.ask("/metrics")
+            assert leads not in standby
+            assert "crackseg_operator_queue_depth 1.0" in standby
+            assert "crackseg_operator_queue_age_seconds 0.0" in standby  # its liveness is judged by this
             first.stop()
             since = time.monotonic()
             wait_for(lambda: leads in second.ask("/metrics"), why="the second leads")

@@ -156,3 +156,24 @@ def test_a_renewal_that_outlasts_the_right_to_write_wakes_those_who_wait_for_it(
     asyncio.run(main())
     assert leader.leading
     assert taken == [1000.0]  # nobody else had it: nothing has to be looked at anew
+
+
+def test_how_long_it_leads_counts_from_the_last_taking(server: LeaseServer, clock: Clock):
+    leader = _leader(server, clock, "first")
+
+    async def turn() -> None:
+        await leader._turn(lambda: None)
+
+    assert leader.since == float("inf")
+    asyncio.run(turn())
+    assert leader.since == 1000.0
+    clock.now += 2
+    asyncio.run(turn())
+    assert leader.since == 1000.0
+    server.down = True
+    clock.now += 60
+    asyncio.run(turn())
+    assert leader.since == float("inf")
+    server.down = False
+    asyncio.run(turn())
+    assert leader.since == 1062.0

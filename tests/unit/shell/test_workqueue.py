@@ -107,14 +107,19 @@ def test_a_forgotten_key_does_not_come(run: Any):
     run(scenario)
 
 
-def test_the_oldest_age_tells_progress(run: Any):
+def test_the_oldest_age_tells_progress_of_who_may_work(run: Any):
+    always, never = float("-inf"), float("inf")
+
     async def scenario(queue: Queue) -> None:
-        assert queue.oldest_age() == 0
+        assert queue.oldest_age(always) == 0
         queue.add("a")
         await asyncio.sleep(0.02)
-        assert queue.oldest_age() >= 0.02
+        began = asyncio.get_running_loop().time()
+        assert queue.oldest_age(always) >= 0.02
+        assert queue.oldest_age(began) < queue.oldest_age(always)
+        assert queue.oldest_age(never) == 0
         await queue.get()
-        assert queue.oldest_age() == 0
+        assert queue.oldest_age(always) == 0
 
     run(scenario)
 
