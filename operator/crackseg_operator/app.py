@@ -54,7 +54,7 @@ class App:
         self.follower = Follower(self._store, self._queue, self._applier)
         self._resync = Resync(self._kube, self._store, self._queue.add)
         self._trace = watch.WatchTrace(settings.watch_namespace, self.follower, self._watch_opened, _clock)
-        self._health = Health(self._oldest_age, self._trace.stale)
+        self._health = Health(self._stuck_for, self._queue.longest_work, self._trace.stale)
         self._endpoints = Endpoints(self._metrics, self._health, self._refresh_gauges)
         self._tasks: list[asyncio.Task[None]] = []
         self.ended = asyncio.Event()  # tells kopf to stop
@@ -136,12 +136,12 @@ class App:
         for key in self._store.models():
             self._queue.add(key)
 
-    def _oldest_age(self) -> float:
-        return self._queue.oldest_age(self._leader.since)  # a standby keeps models waiting for as long as it stands by
+    def _stuck_for(self) -> float:
+        return self._queue.stuck_for(self._leader.since)  # a standby keeps models waiting for as long as it stands by
 
     def _refresh_gauges(self) -> None:
         self._metrics.depth.set(len(self._queue))
-        self._metrics.age.set(self._oldest_age())
+        self._metrics.age.set(self._queue.oldest_age(self._leader.since))
         self._metrics.leader.set(self._leader.leading)
         self._metrics.models.set(len(self._store.models()))
 

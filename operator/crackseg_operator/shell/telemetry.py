@@ -1,6 +1,6 @@
 """What the operator says about itself: metrics, health, JSON logs.
 
-Wired by `app`; the other rooms count here. Health is judged from progress: how long the oldest ready key has waited
+Wired by `app`; the other rooms count here. Health is judged from progress: how long models have waited and none moved,
 and when each watch was last opened, not from a socket that answers. Never holds a secret.
 """
 
@@ -26,8 +26,10 @@ from typing_extensions import override
 
 from crackseg_operator.api.names import Metric
 
-#: A ready key that waits longer than this is not being worked on: every call of a worker ends sooner.
+#: Models that wait while none is begun or ended for this long are not being worked on: every call of a worker ends sooner.
 _STUCK_SECONDS: Final = 120.0
+#: One turn makes a dozen calls one after another at most, each of which ends within half a minute.
+_ENDLESS_SECONDS: Final = 600.0
 _STANDARD_FIELDS: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -63,15 +65,23 @@ class Metrics:
 class Health:
     """Whether the operator gets on. Each check returns a sentence that says what is wrong, or nothing."""
 
-    def __init__(self, oldest_age: Callable[[], float], stale_watches: Callable[[], list[str]]) -> None:
-        self._oldest_age = oldest_age
+    def __init__(
+        self,
+        stuck_for: Callable[[], float],
+        longest_work: Callable[[], float],
+        stale_watches: Callable[[], list[str]],
+    ) -> None:
+        self._stuck_for = stuck_for
+        self._longest_work = longest_work
         self._stale_watches = stale_watches
         self.started = False
 
     def alive(self) -> str:
         """A restart would help."""
-        if (age := self._oldest_age()) > _STUCK_SECONDS:
-            return f"A model has waited {age:.0f} s to be reconciled."
+        if (seconds := self._stuck_for()) > _STUCK_SECONDS:
+            return f"Models wait, and for {seconds:.0f} s none was begun or ended."
+        if (seconds := self._longest_work()) > _ENDLESS_SECONDS:
+            return f"A model has been worked on for {seconds:.0f} s."
         if stale := self._stale_watches():
             return f"No watch was opened for too long: {', '.join(stale)}."
         return ""

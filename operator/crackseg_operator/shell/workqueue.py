@@ -1,7 +1,8 @@
 """Keys that wait to be reconciled: each once, none by two workers at a time, failing ones later and later.
 
 Filled by the watches and by due times, emptied by the workers of `reconcile`. One heap holds all timers. Knows
-nothing of what a key means. The age of the oldest ready key is the operator's measure of progress.
+nothing of what a key means. Whether the operator gets on is judged here: by keys that wait while none moves, and by
+work that does not end.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class WorkQueue(Generic[K]):
         self._clock = clock  # seconds, monotonic, the event loop's own
         self._ready: deque[K] = deque()
         self._since: dict[K, float] = {}  # keys in _ready, or dirty while they are worked on: since when
-        self._active: set[K] = set()
+        self._active: dict[K, float] = {}  # since when
+        self._moved = clock()  # when a key was last begun or ended
         self._failures: dict[K, int] = {}
         self._due: dict[K, float] = {}  # the one timer that counts for a key
         self._held: dict[K, float] = {}  # not before this time, whatever happens
@@ -73,7 +75,7 @@ class WorkQueue(Generic[K]):
                     self._waiting.remove(waiter)
         key = self._ready.popleft()
         del self._since[key]
-        self._active.add(key)
+        self._active[key] = self._moved = self._clock()
         self._due.pop(key, None)
         return key
 
@@ -114,8 +116,18 @@ class WorkQueue(Generic[K]):
         now = self._clock()
         return max(0.0, now - max(since, min(self._since.values(), default=now)))
 
+    def stuck_for(self, since: float) -> float:
+        """Seconds for which keys have waited and none was begun or ended; before `since` nobody could work."""
+        return min(self.oldest_age(since), self._clock() - self._moved)
+
+    def longest_work(self) -> float:
+        """Seconds that the oldest work under way has taken."""
+        now = self._clock()
+        return now - min(self._active.values(), default=now)
+
     def _release(self, key: K) -> None:
-        self._active.discard(key)
+        self._active.pop(key, None)
+        self._moved = self._clock()
         if key in self._since:
             self._push(key)
 

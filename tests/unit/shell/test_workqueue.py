@@ -107,21 +107,64 @@ def test_a_forgotten_key_does_not_come(run: Any):
     run(scenario)
 
 
-def test_the_oldest_age_tells_progress_of_who_may_work(run: Any):
-    always, never = float("-inf"), float("inf")
+class Clock:
+    now = 1000.0
 
-    async def scenario(queue: Queue) -> None:
-        assert queue.oldest_age(always) == 0
-        queue.add("a")
-        await asyncio.sleep(0.02)
-        began = asyncio.get_running_loop().time()
-        assert queue.oldest_age(always) >= 0.02
-        assert queue.oldest_age(began) < queue.oldest_age(always)
-        assert queue.oldest_age(never) == 0
-        await queue.get()
-        assert queue.oldest_age(always) == 0
+    def __call__(self) -> float:
+        return self.now
 
-    run(scenario)
+
+ALWAYS, NEVER = float("-inf"), float("inf")
+
+
+def test_a_long_queue_that_moves_is_old_but_not_stuck():
+    clock = Clock()
+    queue: Queue = WorkQueue(clock)
+    assert (queue.oldest_age(ALWAYS), queue.stuck_for(ALWAYS)) == (0, 0)
+    for key in "abc":
+        queue.add(key)
+
+    async def work(seconds: float) -> None:
+        key = await queue.get()
+        clock.now += seconds
+        queue.done(key)
+
+    asyncio.run(work(100))
+    asyncio.run(work(100))
+    assert (queue.oldest_age(ALWAYS), queue.stuck_for(ALWAYS)) == (200, 0)
+    clock.now += 50
+    assert (queue.oldest_age(ALWAYS), queue.stuck_for(ALWAYS)) == (250, 50)
+
+
+def test_nothing_is_held_against_who_may_not_work():
+    clock = Clock()
+    queue: Queue = WorkQueue(clock)
+    queue.add("a")
+    clock.now += 300
+    assert (queue.oldest_age(NEVER), queue.stuck_for(NEVER)) == (0, 0)
+    took_over = clock.now
+    clock.now += 10
+    assert (queue.oldest_age(took_over), queue.stuck_for(took_over)) == (10, 10)
+
+
+def test_an_idle_queue_is_not_stuck_when_work_comes_at_last():
+    clock = Clock()
+    queue: Queue = WorkQueue(clock)
+    clock.now += 3600
+    queue.add("a")
+    assert queue.stuck_for(ALWAYS) == 0
+
+
+def test_work_that_does_not_end_is_told():
+    clock = Clock()
+    queue: Queue = WorkQueue(clock)
+    queue.add("a")
+    asyncio.run(queue.get())
+    clock.now += 700
+    queue.add("b")
+    assert queue.longest_work() == 700
+    queue.done("a")
+    assert queue.longest_work() == 0
 
 
 def test_backoff_doubles_from_five_milliseconds_to_a_minute():
