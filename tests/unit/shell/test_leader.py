@@ -19,18 +19,23 @@ class LeaseServer:
         self.lease: dict[str, Any] | None = None
         self.version = 0
         self.down = False
+        self.calls = 0
         self.quick = asyncio.Event()
         self.quick.set()
 
     async def get(self, *_: Any) -> dict[str, Any] | None:
-        await self.quick.wait()
+        self.calls += 1
         if self.down:
             raise ApiError(0, "no answer")
         return self.lease
 
     async def call(self, method: HTTPMethod, _: str, body: dict[str, Any]) -> dict[str, Any]:
+        self.calls += 1
+        await self.quick.wait()
         if self.down:
             raise ApiError(0, "no answer")
+        if method is HTTPMethod.PUT and not self.lease:
+            raise ApiError(404, "not found")
         current = self.lease and self.lease["metadata"]["resourceVersion"]
         if (method is HTTPMethod.POST) == bool(self.lease) or body["metadata"].get("resourceVersion") != current:
             raise ApiError(409, "conflict")
@@ -177,3 +182,25 @@ def test_how_long_it_leads_counts_from_the_last_taking(server: LeaseServer, cloc
     server.down = False
     asyncio.run(turn())
     assert leader.since == 1062.0
+
+
+def test_the_holder_renews_with_one_call_and_looks_again_where_that_fails(server: LeaseServer, clock: Clock):
+    first, second = _leader(server, clock, "first"), _leader(server, clock, "second")
+    _turn(first)
+    before = server.calls
+    _turn(first)
+    assert server.calls == before + 1
+    clock.now += 16
+    _turn(second)  # sees it for the first time
+    clock.now += 16
+    _turn(second, first)
+    assert (first.leading, second.leading) == (False, True)
+
+
+def test_a_lease_that_somebody_deleted_is_made_anew(server: LeaseServer, clock: Clock):
+    leader = _leader(server, clock, "first")
+    _turn(leader)
+    server.lease = None
+    clock.now += 12
+    _turn(leader, leader)
+    assert leader.leading
