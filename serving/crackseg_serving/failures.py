@@ -53,6 +53,14 @@ class Refused(Exception):  # noqa: N818 - it is the request that was refused, an
         self.retry_after = retry_after
 
 
+def let_go(error: BaseException) -> None:
+    """Drop what an error that has been answered still holds: the frames it came through, with the request's bytes and pixels in them.
+
+    A future, its error and the frame that waited for it hold each other: all would stay until the collector comes by.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+
+
 _NO_MEMORY = ("bad_alloc", "failed to allocate memory", "out of memory", "insufficient memory")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from tests.serving.conftest import Serve
@@ -18,12 +19,24 @@ from tests.serving.process import DEADLINE, Answer, ServerProcess
 from tests.serving.waiting import until
 
 pytestmark = pytest.mark.serving
+GOOD = encoded(cracked()[0])
 
 
-def peak_memory(server: ServerProcess) -> int:
-    """The most that the process had resident, in bytes."""
+def peak_memory(server: ServerProcess, figure: str = "VmHWM") -> int:
+    """The most that the process had resident, in bytes; `VmRSS`: what it has."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith(figure))
+
+
+def damaged_jpeg(side: int) -> bytes:
+    """So large that it is decoded in strips, progressive: all its coefficients are kept. Its scans make no sense."""
+    done, data = cv2.imencode(".jpg", cracked(64, 64)[0], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])
+    frame = bytes(data).find(b"\xff\xc2")
+    last = bytes(data).rfind(b"\xff\xda")
+    assert done
+    head, scans = bytes(data[:frame]), bytes(data[frame + 9 : -2])
+    size = bytes(data[frame : frame + 5]) + side.to_bytes(2) + side.to_bytes(2)
+    return head + size + scans + bytes(data[last:-2]) * 30 + b"\xff\xd9"
 
 
 def together(count: int, ask: Callable[[int], Answer]) -> list[Answer]:
@@ -113,6 +126,22 @@ def test_the_work_of_a_client_that_left_is_called_off(serve: Serve):
     until(lambda: "client-gone" in server.ask("GET", "/metrics").body.decode(), "the work to be called off")
     assert server.metric("crackseg_batch_size_sum") < 187 * 187
     until(lambda: server.metric("crackseg_queue_depth") == 0, "an empty queue")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        pytest.param(b"\0" * 60_000_000, 415, id="a body that is no image"),
+        pytest.param(GOOD[:8] + bytes(60_000_000), 422, id="a damaged image"),
+        pytest.param(damaged_jpeg(8000), 422, id="an image that is found to be damaged while it is decoded"),
+    ],
+)
+def test_what_a_refused_request_brought_is_let_go_at_once(serve: Serve, body: bytes, status: int):
+    server = serve().wait_ready()
+    assert server.segment(GOOD).status == 200
+    before = peak_memory(server, "VmRSS")
+    assert server.segment(body, "?output=mask").status == status
+    until(lambda: peak_memory(server, "VmRSS") < before + (45 << 20), "the memory to be given back")
 
 
 def test_a_body_that_never_comes_is_given_up(serve: Serve):

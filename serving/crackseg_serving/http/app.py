@@ -16,7 +16,7 @@ from typing import Final
 
 from crackseg_serving import contract
 from crackseg_serving.engine import Engine
-from crackseg_serving.failures import Refused
+from crackseg_serving.failures import Refused, let_go
 from crackseg_serving.http.compression import compressed
 from crackseg_serving.http.messages import Receive, Request, Response, Scope, Send, read_request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
@@ -60,21 +60,11 @@ class App:
     async def _answer(self, request: Request, route: Route | None) -> Response:
         try:
             return await self._route(request, route)
-        except Refused as refused:
-            if isinstance(refused.__cause__, Exception):
-                _LOG.error("request %s: %s", request.id, refused.message, exc_info=refused.__cause__)
-            self._engine.metrics.rejected.labels(refused.cause.value).inc()
-            return to_response(from_refusal(refused), request.path, request.id)
-        except Problem as problem:
-            self._engine.metrics.rejected.labels(problem.kind).inc()
+        except Exception as error:  # noqa: BLE001 - the last line of defence: answered, logged, and the server goes on
+            problem, label = _problem(error, request.id)
+            self._engine.metrics.rejected.labels(label).inc()
+            let_go(error)
             return to_response(problem, request.path, request.id)
-        except Exception:  # noqa: BLE001 - the last line of defence: answered, logged, and the server goes on
-            _LOG.exception("request %s failed", request.id)
-            self._engine.metrics.rejected.labels("internal-error").inc()
-            unexpected = Problem(
-                500, "Internal error", f"the server failed; its log has the cause under request {request.id}"
-            )
-            return to_response(unexpected, request.path, request.id)
 
     async def _route(self, request: Request, route: Route | None) -> Response:
         if route is None:
@@ -117,6 +107,19 @@ class App:
                 except TimeoutError:
                     return False
         return True
+
+
+def _problem(error: Exception, request_id: str) -> tuple[Problem, str]:
+    """What went wrong, as the client is told, and its label; what is the server's fault goes to its log."""
+    if isinstance(error, Problem):
+        return error, error.kind
+    if isinstance(error, Refused):
+        if isinstance(error.__cause__, Exception):
+            _LOG.error("request %s: %s", request_id, error.message, exc_info=error.__cause__)
+        return from_refusal(error), error.cause.value
+    _LOG.error("request %s failed", request_id, exc_info=error)
+    message = f"the server failed; its log has the cause under request {request_id}"
+    return Problem(500, "Internal error", message), "internal-error"
 
 
 def _safe(text: str) -> str:

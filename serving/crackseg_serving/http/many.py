@@ -17,7 +17,7 @@ import orjson
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
-from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.failures import Cause, Refused, let_go
 from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 from crackseg_serving.http.work import disconnected
@@ -88,6 +88,7 @@ def _entry(engine: Engine, request: Request, place: int, name: str, done: asynci
     except Refused as refused:
         problem = from_refusal(refused)
         label = refused.cause.value
+        let_go(refused)
     except Exception:  # noqa: BLE001 - as in the application: answered, logged, and the others go on
         _LOG.exception("request %s failed at image %d", request.id, place)
         label = "internal-error"

@@ -12,7 +12,7 @@ import numpy as np
 from grpc import StatusCode
 
 from crackseg_serving.engine import Engine, Model
-from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.failures import Cause, Refused, let_go
 from crackseg_serving.inference import describe
 from crackseg_serving.inference.tensors import DATATYPES, Array, check_parameters, expect, wanted_outputs, wrong
 from crackseg_serving.inference.work import inference, max_elements, shorten
@@ -154,9 +154,11 @@ async def _one(engine: Engine, message: bytes, timeout: float | None) -> bytes: 
     try:
         return await infer(engine, message, timeout, streamed=True)
     except Failure as failure:
+        let_go(failure)
         return _failed(message, failure.message)
     except Refused as refused:
         engine.metrics.rejected.labels(refused.cause.value).inc()
+        let_go(refused)
         return _failed(message, from_refusal(refused).message)
 
 

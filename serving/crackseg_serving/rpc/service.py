@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from crackseg_serving import contract
 from crackseg_serving.engine import Engine
-from crackseg_serving.failures import Refused
+from crackseg_serving.failures import Refused, let_go
 from crackseg_serving.inference import describe
 from crackseg_serving.logs import AccessLog
 from crackseg_serving.rpc import health_pb2, inference, inference_pb2
@@ -162,6 +162,7 @@ class Service:
             status = 200
         except Exception as error:  # noqa: BLE001 - whatever happens is answered, and the server goes on
             failure = _failure(error, request_id)
+            let_go(error)
             status, problem = failure.counted, failure.message
             engine.metrics.rejected.labels(failure.kind).inc()
             if failure.retry_after:
