@@ -15,6 +15,12 @@ from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 _UNREAD: Final = 1 << 20  # bytes that may come before a handler takes them
+_BESIDE: Final = 64 << 10  # bytes of one head, or between two parts of a body: the parser would take any number of them
+_TOO_LONG: Final = b"the head of the request, or what stands beside its body, is too long\n"
+_REFUSAL: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_TOO_LONG), _TOO_LONG)
+)
 
 
 class Body:
@@ -69,6 +75,7 @@ class Connection(HttpToolsProtocol):
     body: Body | None = None  # of the request that is coming in
     _clock: asyncio.TimerHandle | None = None
     _unread = 0  # bytes, when last looked at
+    _beside = 0  # bytes that have come since a head was whole, or a part of a body was there
 
     @override
     def connection_made(self, transport: Any) -> None:
@@ -77,7 +84,10 @@ class Connection(HttpToolsProtocol):
 
     @override
     def data_received(self, data: bytes) -> None:
+        self._beside += len(data)
         super().data_received(data)
+        if self._beside > _BESIDE and not self.transport.is_closing():
+            self._end_too_long()
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             self._start()  # between two requests: in a head, or in a body that nobody waits for any more
@@ -91,7 +101,13 @@ class Connection(HttpToolsProtocol):
         self.scope["state"]["body"] = self.body
 
     @override
+    def on_headers_complete(self) -> None:
+        self._beside = 0
+        super().on_headers_complete()
+
+    @override
     def on_body(self, body: bytes) -> None:
+        self._beside = 0
         if self.body is not None and not self.cycle.response_complete:
             self.body.add(body)
 
@@ -120,6 +136,13 @@ class Connection(HttpToolsProtocol):
         else:
             again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
             self.timeout_keep_alive_task = again
+
+    def _end_too_long(self) -> None:
+        """Who sends headers, notes on chunks or trailers without an end."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.transport.write(_REFUSAL)
+        self.transport.close()
 
     def _start(self) -> None:
         if self._clock is None and not self.transport.is_closing():

@@ -154,6 +154,51 @@ def test_who_goes_on_sending_after_a_refusal_is_cut_off(serve: Serve):
     assert time.monotonic() < began + DEADLINE / 2
 
 
+CHUNKED = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "piece"),
+    [
+        pytest.param(b"GET /health HTTP/1.1\r\nX: ", b"a", id="a header without an end"),
+        pytest.param(b"GET /health HTTP/1.1\r\n", b"X: a\r\n", id="headers without an end"),
+        pytest.param(CHUNKED + b"5;", b"a", id="a note on a chunk without an end"),
+        pytest.param(CHUNKED + b"1\r\na\r\n0\r\n", b"X: a\r\n", id="trailers without an end"),
+    ],
+)
+def test_what_has_no_end_is_not_collected(server: ServerProcess, start: bytes, piece: bytes):
+    sent, most = 0, 64 << 20
+    with connected(server) as connection, pytest.raises(CUT_OFF):  # noqa: PT012 - the end may come at any of them
+        connection.sendall(start)
+        while sent < most:
+            connection.sendall(piece * 50_000)
+            sent += 50_000 * len(piece)
+        assert closed(connection)
+        raise ConnectionResetError
+    assert sent < most
+
+
+def test_a_head_that_is_too_long_is_told_of(server: ServerProcess):
+    with connected(server) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nX-Request-Id: a\r\n\r\n")
+        answers(connection, 1)
+        connection.sendall(b"GET /health HTTP/1.1\r\n")
+        connection.sendall(b"X: " + b"a" * 60_000 + b"\r\n")
+        connection.sendall(b"Y: " + b"b" * 70_000)
+        assert connection.recv(100).startswith(b"HTTP/1.1 431")
+        assert closed(connection)
+
+
+def test_long_headers_and_many_small_chunks_are_taken(server: ServerProcess):
+    body = encoded(cracked(64, 64)[0])
+    chunks = b"".join(b"1;note\r\n%c\r\n" % byte for byte in body) + b"0\r\nX: y\r\n\r\n"
+    with connected(server) as connection:
+        head = CHUNKED[:-2] + b"X-Request-Id: a\r\nX: " + b"a" * 50_000 + b"\r\n\r\n"
+        connection.sendall(head + chunks + request("b"))
+        got = answers(connection, 2)
+    assert [(status, identity) for status, identity, _ in got] == [(200, "a"), (200, "b")]
+
+
 def test_what_is_no_http_is_refused(server: ServerProcess):
     with connected(server) as connection:
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
