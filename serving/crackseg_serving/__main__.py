@@ -17,7 +17,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from crackseg_serving import contract, logs
+from crackseg_serving import contract, logs, memory
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.settings import Settings, SettingsError, from_environment
 
@@ -30,6 +30,7 @@ _LOG = logging.getLogger("crackseg")
 def main() -> int:
     """Run until told to stop."""
     gc.disable()  # until ready: what is imported stays, and need not be looked through again and again
+    memory.settle()
     # A stop asked for before anything is served needs no ceremony. (Process 1 has no default action for SIGTERM.)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
@@ -58,7 +59,6 @@ def _load(settings: Settings) -> Future[Loaded]:
     """Load in a thread of its own, a daemon: a model that takes for ever must not keep the process from ending."""
     # numpy would have threads and memory ready for each core, and multiplies no matrices here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from crackseg_serving.memory import give_back
     from crackseg_serving.runtime.loading import load
 
     loading: Future[Loaded] = Future()
@@ -68,7 +68,7 @@ def _load(settings: Settings) -> Future[Loaded]:
             loading.set_result(load(settings))
         except Exception as error:  # noqa: BLE001 - raised again where the future is awaited
             loading.set_exception(_as_failure(error))
-        give_back()  # the file and the graph as it was, for two sessions: two to three times the weights
+        memory.give_back()  # the file and the graph as it was, for two sessions: two to three times the weights
 
     threading.Thread(target=run, name="load", daemon=True).start()
     return loading
