@@ -43,7 +43,7 @@ async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
     listeners = [listen(settings.host, port) for port in ports]
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
-    server = Server(App(engine), grace, settings.client_seconds)
+    server = Server(App(engine), grace, settings.client_seconds, settings.max_bytes)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -38,13 +38,13 @@ class App:
         self._engine = engine
         self._log = AccessLog(engine.settings.access_log_sample)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """One request, as ASGI calls it."""
         if scope["type"] != "http":
             return
         start = time.perf_counter()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        request = read_request(scope, receive, _request_id(headers), headers)
+        request = read_request(scope, _request_id(headers), headers)
         metrics = self._engine.metrics
         route = find(request.path)
         with metrics.in_flight.track_inprogress():

@@ -10,6 +10,7 @@ from typing import Final
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.http.incoming import Part, joined
 from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem
 
@@ -20,7 +21,7 @@ _STEP: Final = 1 << 20  # bytes that are decompressed at a time
 
 async def receive_body(
     engine: Engine, request: Request, ticket: Ticket, grow: Callable[[int], None], limit: int | None = None
-) -> bytes:
+) -> Part:
     """The whole body, decompressed where it came compressed; at most `limit` bytes, by default as many as the settings allow.
 
     Raises Refused (TOO_MANY_BYTES, OVERLOADED, CLIENT_GONE, BAD_REQUEST) or Problem (408, 415).
@@ -37,7 +38,7 @@ async def receive_body(
             f"the body is encoded as {coding!r:.50}: send it plain, or as gzip or deflate",
             {"Accept-Encoding": "gzip, deflate"},
         )
-    parts: list[bytes] = []
+    parts: list[Part] = []
     try:
         async with asyncio.timeout(None) as patience:
             pace = Pace(engine.settings.client_seconds, ticket, patience)
@@ -50,7 +51,7 @@ async def receive_body(
             f"only {sum(map(len, parts))} bytes of the body have come in time: send it faster",
             {"Connection": "close"},
         ) from None
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    body = joined(parts)
     return body if coding == "identity" else await asyncio.to_thread(decompress, body, coding, limit, grow)
 
 
@@ -68,11 +69,11 @@ class Pace:
         self._patience.reschedule(self._began + allowed)
 
 
-async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: Pace) -> AsyncIterator[bytes]:
+async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: Pace) -> AsyncIterator[Part]:
     size = 0
     while True:
         try:
-            part = await request.part()
+            part = await request.body.part()
         except ConnectionResetError:
             raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole") from None
         if part is None:
@@ -85,12 +86,12 @@ async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace
         yield part
 
 
-def decompress(body: bytes, coding: str, limit: int, grow: Callable[[int], None]) -> bytes:
+def decompress(body: Part, coding: str, limit: int, grow: Callable[[int], None]) -> bytes:
     """`body` without its `coding`, bounded before it is made. Raises Refused (TOO_MANY_BYTES, OVERLOADED, BAD_REQUEST)."""
     # 47: gzip and zlib, by their headers. Some clients call a bare stream deflate too: it has no header of zlib's.
     bare = coding == "deflate" and body[:1] and body[0] & 0x0F != zlib.DEFLATED
     stream, parts, size = zlib.decompressobj(-zlib.MAX_WBITS if bare else 47), [], 0
-    rest: bytes = body
+    rest: Part = body
     try:
         while rest and not stream.eof:
             grow(_STEP)

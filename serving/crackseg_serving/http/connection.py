@@ -2,19 +2,21 @@
 
 uvicorn ends a connection that is idle after an answer; what it leaves open is one that never sends a whole head, one that goes on
 with a body after its answer, and one that does not read. Bodies on their way to a handler have their own clock (`http/body.py`),
-and their own way: uvicorn's would copy each byte twice more.
+and their own way (`http/incoming.py`): uvicorn's would copy each byte four times.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+import httptools
 from typing_extensions import override
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-_UNREAD: Final = 1 << 20  # bytes that may come before a handler takes them
+from crackseg_serving.http.incoming import Incoming
+
 _BESIDE: Final = 64 << 10  # bytes of one head, or between two parts of a body: the parser would take any number of them
 _TOO_LONG: Final = b"the head of the request, or what stands beside its body, is too long\n"
 _REFUSAL: Final = (
@@ -22,57 +24,17 @@ _REFUSAL: Final = (
     b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_TOO_LONG), _TOO_LONG)
 )
 
-
-class Body:
-    """A request's body on its way from a connection to the handler: each part is taken once, as it came."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._parts: deque[bytes | None] = deque()  # None: that was all
-        self._unread = 0
-        self._lost = False
-        self._more = asyncio.Event()
-
-    def add(self, part: bytes | None) -> None:
-        """The next part has come; None: there is no more."""
-        self._parts.append(part)
-        self._unread += len(part or b"")
-        if self._unread > _UNREAD:
-            self._connection.flow.pause_reading()
-        self._more.set()
-
-    def lose(self) -> None:
-        """The client is gone; where the body is not whole, it never will be."""
-        self._lost = True
-        self._more.set()
-
-    async def part(self) -> bytes | None:
-        """The next part, as soon as it is there; None after the last. Raises ConnectionResetError."""
-        if not self._parts:
-            self._ask()
-            self._more.clear()
-            while not self._parts and not self._lost:
-                await self._more.wait()
-        if not self._parts:
-            raise ConnectionResetError
-        part = self._parts.popleft()
-        self._unread -= len(part or b"")
-        return part
-
-    def _ask(self) -> None:
-        cycle, transport = self._connection.cycle, self._connection.transport
-        if cycle.waiting_for_100_continue and not transport.is_closing():
-            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            cycle.waiting_for_100_continue = False
-        self._connection.flow.resume_reading()
+#: What is read before it is known where it belongs. One for all connections: it is read out before the next one fills it.
+_SCRATCH: Final = memoryview(bytearray(1 << 16))
 
 
 class Connection(HttpToolsProtocol):
-    """See the module. A client has `head_seconds` to send a head."""
+    """See the module. A client has `head_seconds` to send a head; bodies of at most `most` bytes come to memory of their own."""
 
     head_seconds: ClassVar[float]
+    most: ClassVar[int]
 
-    body: Body | None = None  # of the request that is coming in
+    body: Incoming | None = None  # of the request that is coming in
     _clock: asyncio.TimerHandle | None = None
     _unread = 0  # bytes, when last looked at
     _beside = 0  # bytes that have come since a head was whole, or a part of a body was there
@@ -82,12 +44,19 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._start()
 
-    @override
-    def data_received(self, data: bytes) -> None:
-        self._beside += len(data)
-        super().data_received(data)
-        if self._beside > _BESIDE and not self.transport.is_closing():
-            self._end_too_long()
+    def room(self) -> memoryview:
+        """Where the next bytes are to be received."""
+        body = self.body
+        if body is None or not body.missing:
+            return _SCRATCH
+        return _SCRATCH[: body.missing] if self.cycle.response_complete else body.room
+
+    def received(self, size: int) -> None:
+        """So many bytes have come to that room."""
+        if self.body is not None and self.body.missing:
+            self._fill(self.body, size)
+        else:
+            self.data_received(_SCRATCH[:size])
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete:
             self._start()  # between two requests: in a head, or in a body that nobody waits for any more
@@ -95,21 +64,44 @@ class Connection(HttpToolsProtocol):
             self._stop()
 
     @override
+    def data_received(self, data: bytes | memoryview) -> None:
+        self._beside += len(data)
+        super().data_received(data)  # type: ignore[arg-type]  # the parser takes both
+        if self._beside > _BESIDE and not self.transport.is_closing():
+            self._end_too_long()
+        body, closing = self.body, self.transport.is_closing()
+        if body is not None and body.announced and not closing and not self.parser.should_upgrade():
+            body.make_room(self.most)
+
+    def _fill(self, body: Incoming, size: int) -> None:
+        """More of a body that the parser does not see; when it is whole, a new parser waits for the next head."""
+        self._unset_keepalive_if_required()
+        body.fill(size, wanted=not self.cycle.response_complete)
+        if not body.missing:
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            self.on_message_complete()
+
+    @override
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.body = Body(self)
+        self.body = Incoming(self)
         self.scope["state"]["body"] = self.body
 
     @override
     def on_headers_complete(self) -> None:
         self._beside = 0
         super().on_headers_complete()
+        if self.body is not None:  # the parser has seen to it that it is a number, and there but once
+            self.body.announced = int(next((value for name, value in self.headers if name == b"content-length"), b"0"))
 
     @override
     def on_body(self, body: bytes) -> None:
         self._beside = 0
-        if self.body is not None and not self.cycle.response_complete:
-            self.body.add(body)
+        if self.body is not None:
+            self.body.come += len(body)
+            if not self.cycle.response_complete:
+                self.body.add(body)
 
     @override
     def on_message_complete(self) -> None:
@@ -154,6 +146,42 @@ class Connection(HttpToolsProtocol):
             self._clock = None
 
 
-def connection(seconds: float) -> type[Connection]:
-    """The protocol's class, for uvicorn, which makes one for each connection."""
-    return type("TimedConnection", (Connection,), {"head_seconds": seconds})
+class Wire(asyncio.BufferedProtocol):
+    """What the event loop sees of a connection: it asks where bytes belong, and does not make an object of each part."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._connection.connection_made(transport)
+
+    @override
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._connection.room()
+
+    @override
+    def buffer_updated(self, nbytes: int) -> None:
+        self._connection.received(nbytes)
+
+    @override
+    def eof_received(self) -> None:
+        self._connection.eof_received()
+
+    @override
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connection.connection_lost(exc)
+
+    @override
+    def pause_writing(self) -> None:
+        self._connection.pause_writing()
+
+    @override
+    def resume_writing(self) -> None:
+        self._connection.resume_writing()
+
+
+def connection(seconds: float, most: int) -> Callable[..., Wire]:
+    """What makes a protocol for each of uvicorn's connections."""
+    made = type("TimedConnection", (Connection,), {"head_seconds": seconds, "most": most})
+    return lambda **context: Wire(made(**context))

@@ -20,7 +20,6 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused, let_go
 from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
-from crackseg_serving.http.work import disconnected
 
 _LOG = logging.getLogger("crackseg.http")
 _AT_ONCE: Final = 4  # photographs of one request: others have their turn too
@@ -57,7 +56,7 @@ async def each(
     """
     waiting = deque(enumerate(images))
     running: dict[asyncio.Future[bytes], tuple[int, str, Ticket]] = {}
-    gone = asyncio.ensure_future(disconnected(request))
+    gone = request.body.gone()
     try:
         while waiting or running:
             while waiting and len(running) < min(_AT_ONCE, engine.settings.workers):
@@ -73,7 +72,6 @@ async def each(
                 place, name, _ = running.pop(done)
                 yield place, _entry(engine, request, place, name, done)
     finally:
-        gone.cancel()
         for _, _, own in running.values():
             own.cancel()
         # The workers hold the request's bytes until they look at their tickets: so does the request.

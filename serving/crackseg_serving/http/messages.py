@@ -9,9 +9,10 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from crackseg_serving.http.incoming import Incoming
+
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Part = Callable[[], Awaitable[bytes | None]]
 Scope = dict[str, Any]
 
 
@@ -24,8 +25,7 @@ class Request:
     query: Mapping[str, str]
     headers: Mapping[str, str]  # lower-case names
     id: str
-    receive: Receive  # says when the client is gone
-    part: Part  # the body's next part, None after the last; ConnectionResetError where the client left before
+    body: Incoming  # on its way; it knows when the client is gone
     arguments: Mapping[str, str] = field(default_factory=dict)  # what the path names, by the route's template
 
 
@@ -45,7 +45,7 @@ class Response:
         return cls(orjson.dumps(content), status=status)
 
 
-def read_request(scope: Scope, receive: Receive, request_id: str, headers: Mapping[str, str]) -> Request:
+def read_request(scope: Scope, request_id: str, headers: Mapping[str, str]) -> Request:
     """The request of an ASGI scope. A query parameter given twice counts once: the last."""
     query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
     return Request(
@@ -54,6 +54,5 @@ def read_request(scope: Scope, receive: Receive, request_id: str, headers: Mappi
         query,
         headers,
         request_id,
-        receive,
-        scope["state"]["body"].part,
+        scope["state"]["body"],
     )

@@ -58,9 +58,8 @@ async def segment_image(engine: Engine, request: Request) -> Response:
     with ExitStack() as held:
         ticket = held.enter_context(engine.admission.request(timeout_of(request)))
         grow = held.enter_context(engine.admission.body())
-        sent = await _read(
-            await receive_body(engine, request, ticket, grow, limit), content_type, engine.settings.max_bytes, grow
-        )
+        body = bytes(await receive_body(engine, request, ticket, grow, limit))
+        sent = await _read(body, content_type, engine.settings.max_bytes, grow)
         if sent.url is not None:
             fetched = await _fetch(engine, request, sent.url, ticket, grow)
             sent = replace(sent, images=(("", fetched),))

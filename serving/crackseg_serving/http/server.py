@@ -22,11 +22,11 @@ _KEEP_ALIVE_SECONDS = 120
 class Server(uvicorn.Server):
     """uvicorn's server without its signal handlers."""
 
-    def __init__(self, app: App, grace_seconds: int, client_seconds: int) -> None:
+    def __init__(self, app: App, grace_seconds: int, client_seconds: int, most: int) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connection(client_seconds),
+                http=connection(client_seconds, most),  # type: ignore[arg-type]  # called as the class would be
                 loop="none",
                 lifespan="off",
                 interface="asgi3",

@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 
 from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.http.incoming import Part
 from crackseg_serving.inference.tensors import (
     DATATYPES,
     Array,
@@ -41,13 +42,13 @@ class InferenceRequest:
     outputs: tuple[tuple[TensorSpec, bool], ...]  # what is wanted, and whether as bytes
 
 
-def json_weight(body: bytes, headers: Mapping[str, str]) -> int:
+def json_weight(body: Part, headers: Mapping[str, str]) -> int:
     """How many bytes reading the JSON of `body` takes: hostile text has many times more numbers than usual."""
     end = _json_end(body, headers)
     return end + _BYTES_A_NUMBER * int(np.count_nonzero(np.frombuffer(body, np.uint8, end) == ord(",")))
 
 
-def read_request(body: bytes, headers: Mapping[str, str], signature: Signature, max_elements: int) -> InferenceRequest:
+def read_request(body: Part, headers: Mapping[str, str], signature: Signature, max_elements: int) -> InferenceRequest:
     """The request in a body, checked against the model's signature."""
     end = _json_end(body, headers)
     if end == 0 and body:
@@ -62,7 +63,7 @@ def read_request(body: bytes, headers: Mapping[str, str], signature: Signature, 
     return InferenceRequest(identity, _timeout(parameters), items, outputs)
 
 
-def _json_end(body: bytes, headers: Mapping[str, str]) -> int:
+def _json_end(body: Part, headers: Mapping[str, str]) -> int:
     length = headers.get(BINARY_HEADER)
     if length is None:
         return len(body)

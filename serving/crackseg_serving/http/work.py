@@ -61,16 +61,5 @@ async def attended(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 async def _awaited(request: Request, done: asyncio.Future[Any]) -> bool:
     """Wait until it is done, or the client has left; whether it is done."""
-    gone = asyncio.ensure_future(disconnected(request))
-    either: set[asyncio.Future[Any]] = {done, gone}
-    try:
-        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        gone.cancel()
+    await asyncio.wait({done, request.body.gone()}, return_when=asyncio.FIRST_COMPLETED)
     return done.done()
-
-
-async def disconnected(request: Request) -> None:
-    """Wait until the client closes its connection. The body has been received."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

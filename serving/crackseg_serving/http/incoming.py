@@ -1,0 +1,115 @@
+"""A request's body on its way from a connection to the handler: each part is taken once, where it came.
+
+Filled by the connection, taken by `body`. A body whose size is announced has its memory before it comes: the kernel writes
+straight into it, and its parts are views of it. What comes in chunks, or is larger than anything that is taken, comes as bytes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from crackseg_serving.http.connection import Connection
+
+Part = bytes | memoryview
+
+_UNREAD: Final = 1 << 20  # bytes that may come before a handler takes them
+
+
+class Incoming:
+    """The body of one request."""
+
+    announced = 0  # bytes, by its head
+    come = 0  # bytes so far
+    missing = 0  # bytes that are still to come into its own memory, if it has any
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._parts: deque[Part | None] = deque()  # None: that was all
+        self._memory: memoryview | None = None
+        self._unread = 0
+        self._lost = False
+        self._more = asyncio.Event()
+        self._gone: asyncio.Future[None] | None = None  # made for who waits for it
+
+    @property
+    def room(self) -> memoryview:
+        """Where the next of the missing bytes belong."""
+        assert self._memory is not None
+        return self._memory[self.come :]
+
+    def make_room(self, most: int) -> None:
+        """The head has just been read: memory for a body of at most `most` bytes that is not all there. It is taken up as it fills."""
+        if self.come < self.announced <= most:
+            self._memory = np.empty(self.announced, np.uint8).data
+            begun = b"".join(part for part in self._parts if part)
+            self._memory[: len(begun)] = begun
+            self._parts = deque([self._memory[: len(begun)]] if begun else [])
+            self.missing = self.announced - self.come
+
+    def fill(self, size: int, *, wanted: bool) -> None:
+        """So many of the missing bytes have come, where they belong; or elsewhere, where nobody wants them any more."""
+        assert self._memory is not None
+        begin = self.come
+        self.come += size
+        self.missing -= size
+        if wanted:
+            self.add(self._memory[begin : self.come])
+        if not self.missing:
+            self._memory = None
+
+    def add(self, part: Part | None) -> None:
+        """The next part has come; None: there is no more."""
+        self._parts.append(part)
+        self._unread += len(part or b"")
+        if self._unread > _UNREAD:
+            self._connection.flow.pause_reading()
+        self._more.set()
+
+    def lose(self) -> None:
+        """The client is gone; where the body is not whole, it never will be."""
+        self._lost = True
+        self._more.set()
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def gone(self) -> asyncio.Future[None]:
+        """Done when the client leaves."""
+        self._connection.flow.resume_reading()  # who does not read does not see the end
+        if self._gone is None:
+            self._gone = asyncio.get_running_loop().create_future()
+            if self._lost:
+                self._gone.set_result(None)
+        return self._gone
+
+    async def part(self) -> Part | None:
+        """The next part, as soon as it is there; None after the last. Raises ConnectionResetError."""
+        if not self._parts:
+            self._ask()
+            self._more.clear()
+            while not self._parts and not self._lost:
+                await self._more.wait()
+        if not self._parts:
+            raise ConnectionResetError
+        part = self._parts.popleft()
+        self._unread -= len(part or b"")
+        return part
+
+    def _ask(self) -> None:
+        cycle, transport = self._connection.cycle, self._connection.transport
+        if cycle.waiting_for_100_continue and not transport.is_closing():
+            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        self._connection.flow.resume_reading()
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    """All parts of one body as one; nothing is copied where they lie in memory of their own."""
+    if parts and isinstance(parts[0], memoryview):
+        return memoryview(parts[0].obj)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
