@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import cv2
 import numpy as np
@@ -22,6 +23,9 @@ from crackseg_serving.imaging.window import Window
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
+
+#: Lengths are summed in 32 bits, which is exact for whole numbers up to 2^24: for 16,384 pixels of length in this unit.
+_PARTS_OF_A_PIXEL: Final = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +103,33 @@ def widths_along(window: Window, line: CentreLine, node_lengths: Floats) -> Floa
     halves = window.half_widths.reshape(-1).take(line.pixels).astype(np.float64)
     side = 2 * int(np.ceil(np.partition(halves, halves.size * 9 // 10)[halves.size * 9 // 10])) + 7
     along = np.zeros(window.frame.shape, np.float32)
-    along.reshape(-1)[line.pixels] = node_lengths
-    area = _in_boxes(window.covered, line.pixels, side)
-    length = _in_boxes(along, line.pixels, side)
-    widths: Floats = np.where(2 * halves + 4 > side, 2 * halves - 0.5, area / 255 / np.maximum(length, 1.0))
+    along.reshape(-1)[line.pixels] = np.rint(node_lengths * _PARTS_OF_A_PIXEL)
+    boxes = _boxes(line.pixels, window.frame.shape, side)
+    # Whole numbers in 32 bits: where they run over, so does the difference, and it is right again.
+    area = _in_boxes(cv2.integral(window.covered, sdepth=cv2.CV_32S), boxes) / 255
+    length = _in_boxes(cv2.integral(along, sdepth=cv2.CV_32F), boxes) / _PARTS_OF_A_PIXEL
+    widths: Floats = np.where(2 * halves + 4 > side, 2 * halves - 0.5, area / np.maximum(length, 1.0))
     return widths
 
 
-def _in_boxes(values: NDArray[np.uint8] | NDArray[np.float32], pixels: Indices, side: int) -> Floats:
-    """The sum of the values in the box of this odd side around each of the pixels, as far as it lies in the frame."""
-    height, width = values.shape
-    # Whole numbers in 32 bits: where they run over, so does the difference, and it is right again.
-    sums = cv2.integral(values, sdepth=cv2.CV_32S if values.dtype == np.uint8 else cv2.CV_64F).reshape(-1)
+def _boxes(pixels: Indices, shape: tuple[int, ...], side: int) -> Indices:
+    """Where an integral picture has the corners of the box of this odd side around each pixel, as far as it lies in the frame.
+
+    `[4, n]`: lower right, upper left, lower left, upper right.
+    """
+    height, width = shape
     rows, columns = np.divmod(pixels, width)
-    above, below = (
-        np.minimum(np.maximum(rows + edge, 0), height) * (width + 1) for edge in (-(side // 2), side // 2 + 1)
-    )
-    left, right = (np.minimum(np.maximum(columns + edge, 0), width) for edge in (-(side // 2), side // 2 + 1))
-    inside: Floats = (
-        sums.take(below + right) - sums.take(below + left) - sums.take(above + right) + sums.take(above + left)
-    ).astype(np.float64)
+    above, below = np.maximum(rows - side // 2, 0), np.minimum(rows + (side // 2 + 1), height)
+    left, right = np.maximum(columns - side // 2, 0), np.minimum(columns + (side // 2 + 1), width)
+    above *= width + 1
+    below *= width + 1
+    return np.stack([below + right, above + left, below + left, above + right])
+
+
+def _in_boxes(sums: NDArray[np.int32] | NDArray[np.float32], boxes: Indices) -> Floats:
+    """The sum in each box of a picture with these integrals."""
+    lower_right, upper_left, lower_left, upper_right = sums.reshape(-1).take(boxes)
+    inside: Floats = (lower_right - lower_left - upper_right + upper_left).astype(np.float64)
     return inside
 
 

@@ -42,6 +42,8 @@ def _deletable() -> NDArray[np.bool_]:
 
 
 _DELETABLE: Final = _deletable()
+#: Whether a pixel that stays in this half would go in the other one, if its neighbours stay.
+_GOES_LATER: Final = ~_DELETABLE & _DELETABLE[::-1]
 #: The bit of a pixel in the code of its k-th neighbour.
 _SEEN_FROM_THERE: Final = np.roll(1 << np.arange(8), -4).astype(np.uint8)
 
@@ -68,24 +70,22 @@ def thin(frame: NDArray[np.uint8]) -> tuple[Indices, NDArray[np.uint8]]:
     """
     flat = frame.reshape(-1)
     steps = ring_steps(frame.shape[1])
-    fresh = np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
+    looked_at = np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
     codes = np.full(flat.size, 255, np.uint8)  # of pixels of the picture; kept true while they go
-    codes[fresh] = neighbour_codes(flat, fresh, steps)
+    codes[looked_at] = neighbour_codes(flat, looked_at, steps)
     number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are
-    again = fresh[:0]
     half = 0
-    while fresh.size or again.size:
-        # A pixel is looked at once in each half, and anew when a neighbour of it has gone.
-        looked_at = np.concatenate((fresh, again))
-        goes = _DELETABLE[half].take(codes.take(looked_at))
-        gone = looked_at[goes]
-        again = fresh[~goes[: fresh.size]]
+    while looked_at.size:
+        # A pixel is looked at once, and anew when a neighbour of it has gone, or when its half comes.
+        seen = codes.take(looked_at)
+        gone = looked_at[_DELETABLE[half].take(seen)]
+        again = looked_at[_GOES_LATER[half].take(seen)]
         order = np.arange(gone.size, dtype=np.int32)
         number[gone] = order  # of a pixel that is in it twice the last one counts
         gone = gone[number.take(gone) == order]
         flat[gone] = 0
-        beside = [_lose(codes, flat, gone[start : start + CHUNK], steps) for start in range(0, gone.size, CHUNK)]
-        fresh = beside[0] if len(beside) == 1 else np.concatenate((gone[:0], *beside))
+        beside = (_lose(codes, flat, gone[start : start + CHUNK], steps) for start in range(0, gone.size, CHUNK))
+        looked_at = np.concatenate((again, *beside))
         half ^= 1
     left = np.flatnonzero(frame.view(bool))
     return left, codes.take(left)

@@ -38,7 +38,7 @@ def find_tips(
     """
     nodes = np.flatnonzero(line.degree == 1)
     start = line.positions.take(nodes)
-    direction = start - line.positions.take(walk(line, nodes, _DIRECTION_NODES + 1)[-1])
+    direction = start - line.positions.take(walk(line.onward, nodes, _DIRECTION_NODES + 1)[-1])
     direction /= np.maximum(np.abs(direction), 1e-9)
     halves = half_widths.reshape(-1).take(line.pixels[nodes]).astype(np.float64)
     steps = np.arange(0.0, 2.0 * float(halves.max(initial=0.0)) + 4.0, _RAY_STEP)
