@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.imaging.branches import find_ends
 from crackseg_serving.imaging.centreline import CentreLine, trace
 from crackseg_serving.imaging.coverage import owners
 from crackseg_serving.imaging.figures import mean_widths, widths_along
@@ -139,13 +140,16 @@ class _Part:
         along = labels[line.pixels]
         lengths, widths, free = self._along(line, along)
         own = self._owned(line.pixels)
+        ends = find_ends(line, window.half_widths.reshape(-1).take(line.pixels))
+        stretches, branches = (np.bincount(along[own], each[own], window.count).astype(np.int64) for each in ends)
         return Sums(
             names=names,
             pixels=np.bincount(labels[crack], minlength=window.count),
             areas=np.bincount(owners(window.labels, touched), covered, window.count).astype(np.float64),
             lengths=np.bincount(along[own], lengths[own], window.count).astype(np.float64),
             free_ends=np.bincount(along[own & free], minlength=window.count),
-            branches=self._branches(line, along, own),
+            stretches=stretches,
+            branches=branches,
             moments=self._moments(line, along, own),
             maxima=_largest(widths[own], along[own], window.count),
             edges=find_edges(
@@ -168,15 +172,6 @@ class _Part:
         with_ends = lengths.copy()
         with_ends[free] += np.pi / 8 * means[along[free]]
         return lengths, widths_along(window, line, with_ends), free
-
-    def _branches(self, line: CentreLine, along: NDArray[np.int32], own: NDArray[np.bool_]) -> NDArray[np.int64]:
-        """Ends of stretches at junctions and tips, those between touching junctions taken off: two a branch."""
-        degree = line.degree.astype(np.int64)
-        stops = own & (degree != 2)
-        junctions = (degree[line.links] > 2).all(axis=0) & own[line.links[0]]
-        count = self.window.count
-        ends = np.bincount(along[stops], degree[stops], count).astype(np.int64)
-        return ends - 2 * np.bincount(along[line.links[0][junctions]], minlength=count)
 
     def _moments(
         self, line: CentreLine, along: NDArray[np.int32], own: NDArray[np.bool_]

@@ -16,8 +16,10 @@ Floats = NDArray[np.float64]
 
 _SOFT_WIDTH_PIXELS: Final = 0.5
 _HARD_WIDTH_PIXELS: Final = 1.0
-_BRANCH_PIXELS: Final = 1.5  # both ends of a branch
-_BRANCH_WIDTHS: Final = 0.1  # how far a round end reaches, and where a junction lies, is the less clear the wider it is
+_STRETCH_PIXELS: Final = 1.5  # both ends of a stretch between ends and junctions
+_STRETCH_WIDTHS: Final = (
+    0.1  # how far a round end reaches, and where a junction lies, is the less clear the wider it is
+)
 _LENGTH_SHARE: Final = 0.01  # stairs and corners of a line on a grid
 _AREA_A_LENGTH: Final = 0.6
 
@@ -31,9 +33,9 @@ class Errors:
     areas: Floats
 
 
-def errors_of(lengths: Floats, mean_widths: Floats, branches: NDArray[np.int64], *, soft: bool) -> Errors:
-    """The bounds for cracks of these lengths and widths in pixels; `soft`: measured with their probabilities."""
-    of_length = branches * (_BRANCH_PIXELS + _BRANCH_WIDTHS * mean_widths) + _LENGTH_SHARE * lengths
+def errors_of(lengths: Floats, mean_widths: Floats, stretches: NDArray[np.int64], *, soft: bool) -> Errors:
+    """The bounds for cracks of these lengths and widths in pixels, whose centre lines have so many stretches; `soft`: measured with their probabilities."""
+    of_length = stretches * (_STRETCH_PIXELS + _STRETCH_WIDTHS * mean_widths) + _LENGTH_SHARE * lengths
     of_width = np.full(lengths.shape, _SOFT_WIDTH_PIXELS if soft else _HARD_WIDTH_PIXELS)
     of_area = _AREA_A_LENGTH * lengths + mean_widths
     for errors in (of_length, of_width, of_area):

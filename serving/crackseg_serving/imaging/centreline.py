@@ -59,6 +59,7 @@ class CentreLine:
 
     pixels: Indices  # [n] flat index of each node's pixel in the frame
     degree: NDArray[np.uint8]  # [n] links of a node: 0 alone, 1 an end, 2 along a line, more at a junction
+    neighbours: Indices  # [2, n] first and last linked node; a node without that link names itself
     links: Indices  # [2, m] the two nodes of each link
     positions: NDArray[np.complex128]  # [n] column + row * 1j, smoothed, in pixels of the frame
     lengths: NDArray[np.float64]  # [m] length of each link, in pixels
@@ -88,7 +89,7 @@ def trace(frame: NDArray[np.uint8], half_widths: NDArray[np.float32]) -> CentreL
     links = _links(frame.shape[1], graph, number)
     positions = _smoothed(graph)
     lengths = np.abs(positions.take(links[0]) - positions.take(links[1]))
-    return CentreLine(graph.pixels, graph.degree, links, positions, lengths, _onward(graph))
+    return CentreLine(graph.pixels, graph.degree, graph.neighbours, links, positions, lengths, _onward(graph))
 
 
 def _graph(stride: int, pixels: Indices, codes: NDArray[np.uint8], number: NDArray[np.int32]) -> _Graph:

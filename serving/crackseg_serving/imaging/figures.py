@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.bounds import Errors, errors_of
+from crackseg_serving.imaging.branches import find_ends
 from crackseg_serving.imaging.centreline import CentreLine, trace
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Polygon, severity_of
 from crackseg_serving.imaging.scale import Scale
@@ -71,10 +72,16 @@ def figures_of(window: Window) -> Figures:
     means = mean_widths(window.areas, lengths, np.bincount(crack_of[free], minlength=window.count))
     node_lengths[free] += np.pi / 8 * means[crack_of[free]]  # a half disc is as much area as this much of the line
     maxima = _maximum_widths(window, line, crack_of, node_lengths, means)
-    branches = _branches(line, crack_of, window)
-    errors = errors_of(lengths, means, branches, soft=window.soft)
+    ends = find_ends(line, window.half_widths.reshape(-1).take(line.pixels))
+    stretches, branches = (count_of(np.bincount(crack_of, each, window.count).astype(np.float64)) for each in ends)
+    errors = errors_of(lengths, means, stretches, soft=window.soft)
     pixels = window.counted.astype(np.int64)
     return Figures(pixels, lengths, means, maxima, _directions(line, crack_of, window.count), branches, errors)
+
+
+def count_of(ends: Floats) -> NDArray[np.int64]:
+    """How many stretches or branches have so many ends; a crack has at least one."""
+    return np.maximum(np.rint(ends).astype(np.int64) // 2, 1)
 
 
 def mean_widths(areas: Floats, lengths: Floats, free_ends: NDArray[np.int64]) -> Floats:
@@ -148,14 +155,3 @@ def degrees_of(axes: NDArray[np.complex128]) -> Floats:
     """The angle whose double is that of `axes` (image coordinates), anticlockwise as one sees it; NaN where there is none."""
     degrees: Floats = np.degrees(-0.5 * np.angle(axes)) % 180.0
     return np.where(np.abs(axes) > 1e-6, degrees, np.nan)
-
-
-def _branches(line: CentreLine, crack_of: Labels, window: Window) -> NDArray[np.int64]:
-    """The stretches between ends and junctions of each crack; junctions that touch are one. At least 1."""
-    degree = line.degree.astype(np.int64)
-    knots = degree != 2
-    knotted = knots[line.links[0]] & knots[line.links[1]] & (degree[line.links].min(axis=0) > 2)
-    stops = np.bincount(crack_of[knots], degree[knots], window.count).astype(np.int64)
-    inner = np.bincount(crack_of[line.links[0][knotted]], minlength=window.count)
-    branches: NDArray[np.int64] = np.maximum((stops - 2 * inner) // 2, 1)
-    return branches

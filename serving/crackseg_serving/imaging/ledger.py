@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.bounds import errors_of
-from crackseg_serving.imaging.figures import Figures, degrees_of, mean_widths
+from crackseg_serving.imaging.figures import Figures, count_of, degrees_of, mean_widths
 from crackseg_serving.imaging.measure import MAXIMUM_LISTED_CRACKS
 from crackseg_serving.imaging.measurements import Measurements
 from crackseg_serving.imaging.outlines import Edges, trace_outlines
@@ -31,6 +31,7 @@ class Sums:
     areas: Floats
     lengths: Floats
     free_ends: Counts
+    stretches: Counts  # of the centre line; twice the number
     branches: Counts  # twice the number
     moments: Sequence[NDArray[np.complex128]]  # nodes, places, squares of places
     maxima: Floats  # widths
@@ -99,15 +100,15 @@ class Ledger:
         means = mean_widths(areas, lengths, np.rint(total([part.free_ends for part in parts])).astype(np.int64))
         maxima = means.copy()
         np.maximum.at(maxima, cracks, np.concatenate([part.maxima for part in parts]))
-        branches = np.maximum(np.rint(total([part.branches for part in parts])).astype(np.int64) // 2, 1)
+        stretches = count_of(total([part.stretches for part in parts]))
         return Figures(
             pixels=np.rint(total([part.pixels for part in parts])).astype(np.int64),
             lengths=lengths,
             mean_widths=means,
             maximum_widths=np.where(lengths * lengths < areas, means, maxima),  # a blob has but one width
             directions=degrees_of(squares - places * places / np.maximum(nodes.real, 1)),
-            branches=branches,
-            errors=errors_of(lengths, means, branches, soft=True),
+            branches=count_of(total([part.branches for part in parts])),
+            errors=errors_of(lengths, means, stretches, soft=True),
         )
 
     def _edges(self, crack_of: Counts, listed: Counts) -> Edges:
