@@ -28,8 +28,9 @@ async def infer(engine: Engine, request: Request) -> Response:
 
             def read() -> tuple[Array, list[str]]:
                 nonlocal asked
-                grow(json_weight(body, request.headers))
-                asked = read_request(body, request.headers, engine.model.signature, max_elements(engine))
+                weight = json_weight(body, request.headers)
+                grow(weight)
+                asked = read_request(body, request.headers, engine.model.signature, max_elements(engine), weight)
                 shorten(ticket, asked.timeout)
                 return asked.items, [spec.name for spec, _ in asked.outputs]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -34,7 +35,7 @@ def request(datatype: str, **tensor: Any) -> dict[str, Any]:
 def read(document: dict[str, Any], datatype: str, binary: bytes = b"") -> Any:
     head = json.dumps(document).encode()
     headers = {BINARY_HEADER: str(len(head))} if binary else {}
-    return read_request(head + binary, headers, signature(datatype), 1000)
+    return read_request(head + binary, headers, signature(datatype), 1000, json_weight(head + binary, headers))
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)
@@ -86,12 +87,12 @@ def test_what_a_type_cannot_hold_is_refused(datatype: str, data: object, word: s
 def test_a_body_of_bytes_alone_is_one_item_where_one_size_is_open():
     square = replace(DECLARED, input=replace(DECLARED.input, shape=(None, 3, None, 2)))
     data = np.arange(12, dtype=np.float32)
-    asked = read_request(data.tobytes(), {BINARY_HEADER: "0"}, square, 1000)
+    asked = read_request(data.tobytes(), {BINARY_HEADER: "0"}, square, 1000, 0)
     assert (asked.items.shape, [binary for _, binary in asked.outputs]) == (SHAPE, [True])
     with pytest.raises(Refused, match="open size"):
-        read_request(data.tobytes(), {BINARY_HEADER: "0"}, DECLARED, 1000)
+        read_request(data.tobytes(), {BINARY_HEADER: "0"}, DECLARED, 1000, 0)
     with pytest.raises(Refused, match="bytes"):
-        read_request(data.tobytes()[:-3], {BINARY_HEADER: "0"}, square, 1000)
+        read_request(data.tobytes()[:-3], {BINARY_HEADER: "0"}, square, 1000, 0)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,21 @@ def test_every_type_leaves_as_json_and_as_bytes(datatype: str):
     np.testing.assert_array_equal(np.frombuffer(body[length:], array.dtype).reshape(SHAPE), array[:, ::-1])
 
 
+def test_what_was_read_stays_as_it_was_whatever_is_read_after_it_and_whatever_is_still_being_refused():
+    refusals = []
+    for number in range(4):  # more than there are parsers with memory of their own: each refusal holds on to one
+        with pytest.raises(Refused) as refused:
+            read(request("FP32", data=[number] * 11), "FP32")
+        refusals.append(refused)
+    with ThreadPoolExecutor(4) as threads:
+        asked = list(threads.map(lambda number: read(request("FP32", data=[number] * 12), "FP32"), range(40)))
+    assert [one.items.tolist() for one in asked] == [np.full(SHAPE, number).tolist() for number in range(40)]
+    assert all("12 elements, found 11" in str(refused.value.message) for refused in refusals)
+
+
 def test_the_weight_of_json_grows_with_its_numbers():
     sparse, dense = json.dumps({"data": [0.1234567891234] * 100}), json.dumps({"data": [0] * 600})
     assert json_weight(dense.encode(), {}) > 4 * json_weight(sparse.encode(), {})
     assert json_weight(b"{}" + b"," * 1000, {BINARY_HEADER: "2"}) < 100
+    long = b"," * 200_001
+    assert json_weight(long, {}) == 33 * len(long)
