@@ -23,6 +23,7 @@ EXTENSIONS: Final = (
     "statistics",
 )
 NO_CHANGES: Final = "this server serves one model for its whole life: another one is a rollout, which the operator does"
+NO_SHARED_MEMORY: Final = "shared memory is not served: send and take the tensors' bytes"
 #: A request may bring any number of items: they are run in as many parts as needed. Triton's word needs a number.
 _ITEMS: Final = 256
 _PLATFORM: Final = "onnxruntime_onnx"
@@ -36,9 +37,9 @@ def server_metadata() -> Document:
 def unknown(model: Model, name: str, version: str) -> str | None:
     """Why `name` and `version` (empty: any) are not what is served; None where they are. Begins as Triton's clients expect."""
     if name != model.name:
-        return f"Request for unknown model: {name!r} is not found, there is {model.name!r}"
+        return f"Request for unknown model: {name!r:.200} is not found, there is {model.name!r}"
     if version and version != model.version:
-        return f"Request for unknown model: {name!r} version {version!r} is not found, there is {model.version!r}"
+        return f"Request for unknown model: {name!r} version {version!r:.200} is not found, there is {model.version!r}"
     return None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -134,19 +134,30 @@ def _answer(
     return write_response(response, [array.data.cast("B") for array in arrays])
 
 
-async def stream(engine: Engine, messages: AsyncIterable[bytes], timeout: float | None) -> AsyncIterator[bytes]:  # noqa: ASYNC109 - as above
-    """The answers to a stream of requests, in their order; as many are worked on at once as there are places."""
+async def stream(
+    engine: Engine,
+    messages: AsyncIterable[bytes],
+    timeout: float | None,  # noqa: ASYNC109 - as above
+    write: Callable[[bytes], Awaitable[None]],
+) -> None:
+    """Answer a stream of requests, in their order; as many are worked on at once as there are places.
+
+    Where the client leaves, they are called off. Raises what `write` raises.
+    """
     answers: asyncio.Queue[asyncio.Task[bytes] | None] = asyncio.Queue(engine.settings.workers)
-    async with asyncio.TaskGroup() as tasks:
+    try:
+        async with asyncio.TaskGroup() as tasks:
 
-        async def receive() -> None:
-            async for message in messages:
-                await answers.put(tasks.create_task(_one(engine, message, timeout)))
-            await answers.put(None)
+            async def receive() -> None:
+                async for message in messages:
+                    await answers.put(tasks.create_task(_one(engine, message, timeout)))
+                await answers.put(None)
 
-        tasks.create_task(receive())
-        while (answer := await answers.get()) is not None:
-            yield await answer
+            tasks.create_task(receive())
+            while (answer := await answers.get()) is not None:
+                await write(await answer)
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _one(engine: Engine, message: bytes, timeout: float | None) -> bytes:  # noqa: ASYNC109 - as above

@@ -13,6 +13,7 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.rpc.service import Service
 
 _BESIDE_THE_TENSOR = 1 << 16  # bytes that a message may have around its tensor
+_NOT_LOOKED_AT = 1 << 20
 _POLLS = 32  # calls beyond those that admission takes: questions about health are always answered
 
 
@@ -26,6 +27,9 @@ async def start(engine: Engine) -> grpc.aio.Server:
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and must hear of it
             ("grpc.server_handshake_timeout_ms", 1000 * settings.client_seconds),
+            # gRPC's own bound on calls that are not looked at yet cancels some at random: who is one too many shall hear why.
+            ("grpc.server.max_pending_requests", _NOT_LOOKED_AT),
+            ("grpc.server.max_pending_requests_hard_limit", _NOT_LOOKED_AT),
             # A peer that is gone without a word is noticed, and what it asked for is called off.
             ("grpc.keepalive_time_ms", 60_000),
             ("grpc.keepalive_timeout_ms", 1000 * settings.client_seconds),

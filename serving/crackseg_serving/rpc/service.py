@@ -19,7 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from crackseg_serving import contract
 from crackseg_serving.engine import Engine
-from crackseg_serving.failures import Refused, let_go
+from crackseg_serving.failures import Cause, Refused, let_go
 from crackseg_serving.inference import describe
 from crackseg_serving.logs import AccessLog
 from crackseg_serving.rpc import health_pb2, inference, inference_pb2
@@ -32,6 +32,15 @@ _NUMBERS: Final = itertools.count(1)
 #: Calls that machines make every few seconds: not worth a line in the log.
 _POLLED: Final = frozenset({"ServerLive", "ServerReady", "ModelReady", "Check"})
 _WATCH_SECONDS: Final = 0.5  # how late who watches the health may hear of a change
+
+#: What Triton's extensions have and this server does not do: more than "method not found" is due to who asks.
+_REFUSED: Final = {
+    **dict.fromkeys(("RepositoryModelLoad", "RepositoryModelUnload"), describe.NO_CHANGES),
+    **dict.fromkeys(
+        (f"{kind}SharedMemory{what}" for kind in ("System", "Cuda") for what in ("Status", "Register", "Unregister")),
+        describe.NO_SHARED_MEMORY,
+    ),
+}
 
 Document = dict[str, Any]
 T = TypeVar("T")
@@ -79,7 +88,8 @@ class Service:
                     )
                 assert table.keys() == methods.keys()
                 found.append(grpc.method_handlers_generic_handler(service.full_name, table))
-        return found
+        refused = {name: grpc.unary_unary_rpc_method_handler(_refuse(why)) for name, why in _REFUSED.items()}
+        return [*found, grpc.method_handlers_generic_handler("inference.GRPCInferenceService", refused)]
 
     def _unary(self, method: Any, answer: Callable[[Any], Document]) -> grpc.RpcMethodHandler:
         response = GetMessageClass(method.output_type)
@@ -137,9 +147,14 @@ class Service:
         return await self._answered("ModelInfer", context, work)
 
     async def _stream(self, messages: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        async def work() -> None:
-            async for answer in inference.stream(self._engine, messages, context.time_remaining()):
+        async def write(answer: bytes) -> None:
+            try:
                 await context.write(answer)
+            except grpc.aio.InternalError:
+                raise Refused(Cause.CLIENT_GONE, "the client closed the stream") from None
+
+        async def work() -> None:
+            await inference.stream(self._engine, messages, context.time_remaining(), write)
 
         await self._answered("ModelStreamInfer", context, work)
 
@@ -175,6 +190,13 @@ class Service:
             if method not in _POLLED:
                 self._log.write("gRPC", method, status, seconds, request_id, problem)
         return result
+
+
+def _refuse(why: str) -> Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], Awaitable[None]]:
+    async def refuse(_message: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, why)
+
+    return refuse
 
 
 def _failure(error: Exception, request_id: str) -> Failure:
