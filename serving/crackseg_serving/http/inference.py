@@ -12,6 +12,7 @@ from crackseg_serving.http.body import receive_body
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.tensors import BINARY_HEADER, InferenceRequest, json_weight, read_request, write_answer
 from crackseg_serving.http.work import perform, timeout_of
+from crackseg_serving.inference.classes import replaced
 from crackseg_serving.inference.tensors import Array
 from crackseg_serving.inference.work import inference, max_elements, shorten
 
@@ -39,7 +40,10 @@ async def infer(engine: Engine, request: Request) -> Response:
                 head: dict[str, object] = {"model_name": engine.model.name, "model_version": engine.model.version}
                 if asked.id is not None:
                     head["id"] = asked.id
-                return write_answer(head, asked.outputs, outputs)
+                specs = [spec for spec, _ in asked.outputs]
+                return write_answer(
+                    head, asked.outputs, replaced(engine.model.signature, specs, asked.classes, outputs)
+                )
 
             work = inference(engine, ticket, read, write)
             (answer, length), times = await perform(engine, request, ticket, work)

@@ -17,6 +17,8 @@ import orjson
 
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.incoming import Part
+from crackseg_serving.inference.classes import DATATYPE, PARAMETER, wanted_classes
+from crackseg_serving.inference.classes import as_bytes as texts_as_bytes
 from crackseg_serving.inference.tensors import (
     DATATYPES,
     Array,
@@ -44,6 +46,7 @@ class InferenceRequest:
     timeout: float | None  # seconds
     items: Array
     outputs: tuple[tuple[TensorSpec, bool], ...]  # what is wanted, and whether as bytes
+    classes: tuple[int, ...] = ()  # of each so many of its greatest values instead; 0 or nothing: its tensor
 
 
 def json_weight(body: Part, headers: Mapping[str, str]) -> int:
@@ -66,9 +69,9 @@ def read_request(
     identity, parameters = document.get("id"), _parameters(document)
     if not (identity is None or isinstance(identity, str)):
         raise Refused(Cause.BAD_REQUEST, "`id` must be a string")
-    outputs = _outputs(document, signature, parameters)
+    outputs, classes = _outputs(document, signature, parameters)
     items = _input(document, memoryview(body)[end:], signature, max_elements)
-    return InferenceRequest(identity, _timeout(parameters), items, outputs)
+    return InferenceRequest(identity, _timeout(parameters), items, outputs, classes)
 
 
 def _json_end(body: Part, headers: Mapping[str, str]) -> int:
@@ -149,14 +152,18 @@ def _timeout(parameters: Mapping[str, Any]) -> float | None:
     return timeout / 1e6
 
 
-def _outputs(document: Any, signature: Signature, parameters: Mapping[str, Any]) -> tuple[tuple[TensorSpec, bool], ...]:
-    """The outputs that the answer shall have, and whether each as bytes."""
+def _outputs(
+    document: Any, signature: Signature, parameters: Mapping[str, Any]
+) -> tuple[tuple[tuple[TensorSpec, bool], ...], tuple[int, ...]]:
+    """The outputs that the answer shall have, whether each as bytes, and how many classes of it."""
     default = parameters.get("binary_data_output") is True
     asked = _objects(document, "outputs")
     wanted = wanted_outputs(signature, [one.get("name") for one in asked])
     if not asked:
-        return tuple((spec, default) for spec in wanted)
-    return tuple((spec, _as_bytes(spec, _parameters(one), default)) for spec, one in zip(wanted, asked, strict=True))
+        return tuple((spec, default) for spec in wanted), ()
+    given = [_parameters(one) for one in asked]
+    classes = tuple(wanted_classes(spec, own.get(PARAMETER)) for spec, own in zip(wanted, given, strict=True))
+    return tuple((spec, _as_bytes(spec, own, default)) for spec, own in zip(wanted, given, strict=True)), classes
 
 
 def _as_bytes(spec: TensorSpec, parameters: Mapping[str, Any], default: object) -> bool:
@@ -230,18 +237,24 @@ def _bare(data: memoryview, signature: Signature, max_elements: int) -> Array:
 def write_answer(
     head: dict[str, object], outputs: Sequence[tuple[TensorSpec, bool]], arrays: Sequence[Array]
 ) -> tuple[bytes, int | None]:
-    """The answer's body, and the length of its JSON part where bytes follow it. `outputs` says which arrays go as bytes."""
+    """The answer's body, and the length of its JSON part where bytes follow it. `outputs` says which arrays go as bytes.
+
+    An array of objects has classes, as bytes.
+    """
     described, binary = [], []
     for (spec, as_bytes), found in zip(outputs, arrays, strict=True):
-        array = np.ascontiguousarray(found, DATATYPES[spec.datatype])
-        output: dict[str, object] = {"name": spec.name, "datatype": spec.datatype, "shape": list(array.shape)}
+        text = found.dtype.kind == "O"  # classes
+        array = found if text else np.ascontiguousarray(found, DATATYPES[spec.datatype])
+        datatype = DATATYPE if text else spec.datatype
+        output: dict[str, object] = {"name": spec.name, "datatype": datatype, "shape": list(array.shape)}
         if as_bytes:
-            output["parameters"] = {"binary_data_size": array.nbytes}
-            binary.append(array.data.cast("B"))
+            data = texts_as_bytes(array) if text else array.data.cast("B")
+            output["parameters"] = {"binary_data_size": len(data)}
+            binary.append(data)
         elif spec.datatype == "BF16":
             raise wrong(f"output {spec.name!r} is BF16, which has no numbers: ask for binary data")
         else:
-            output["data"] = array.reshape(-1)
+            output["data"] = [one.decode() for one in array.reshape(-1)] if text else array.reshape(-1)
         described.append(output)
     json = orjson.dumps({**head, "outputs": described}, option=orjson.OPT_SERIALIZE_NUMPY)
     return (b"".join((json, *binary)), len(json)) if binary else (json, None)

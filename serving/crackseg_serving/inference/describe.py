@@ -17,6 +17,7 @@ Document = dict[str, Any]
 NAME: Final = "crackseg-serving"
 EXTENSIONS: Final = (
     "binary_tensor_data",
+    "classification",
     "model_configuration",
     "model_repository",
     "parameters",

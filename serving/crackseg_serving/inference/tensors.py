@@ -144,8 +144,6 @@ def check_parameters(name: object, parameters: Container[str]) -> None:
     """Refuse what Triton's extensions can ask of a tensor and this server does not do: to leave it out would answer wrongly."""
     if "shared_memory_region" in parameters:
         raise wrong(f"tensor {name!r:.100} is to be in shared memory, which is not served: send and take its bytes")
-    if "classification" in parameters:
-        raise wrong(f"output {name!r:.100} is to be classified, which is not served: ask for the tensor itself")
 
 
 def wrong(message: str) -> Refused:

@@ -14,6 +14,7 @@ from grpc import StatusCode
 from crackseg_serving.engine import Engine, Model
 from crackseg_serving.failures import Cause, Refused, let_go
 from crackseg_serving.inference import describe
+from crackseg_serving.inference.classes import DATATYPE, PARAMETER, as_bytes, replaced, wanted_classes
 from crackseg_serving.inference.tensors import DATATYPES, Array, check_parameters, expect, wanted_outputs, wrong
 from crackseg_serving.inference.work import inference, max_elements, shorten
 from crackseg_serving.rpc.inference_pb2 import ModelInferRequest, ModelInferResponse, ModelStreamInferResponse
@@ -50,17 +51,21 @@ async def infer(engine: Engine, message: bytes, timeout: float | None, *, stream
     try:
         with engine.admission.request(timeout) as ticket, engine.admission.body() as grow:
             grow(len(message))
-            asked, wanted = ModelInferRequest(), engine.model.signature.outputs
+            asked, wanted, classes = ModelInferRequest(), engine.model.signature.outputs, list[int]()
 
             def read() -> tuple[Array, list[str]]:
-                nonlocal asked, wanted
+                nonlocal asked, wanted, classes
                 asked, raw = read_request(message)
                 check_model(engine.model, asked.model_name, asked.model_version)
                 shorten(ticket, _timeout(asked))
                 wanted = wanted_outputs(engine.model.signature, [one.name for one in asked.outputs])
+                classes = [
+                    wanted_classes(spec, _classes(one)) for spec, one in zip(wanted, asked.outputs, strict=False)
+                ]
                 return _input(engine, asked, raw), [spec.name for spec in wanted]
 
             def write(outputs: list[Array]) -> bytes:
+                outputs = replaced(engine.model.signature, wanted, classes, outputs)
                 parts = _answer(engine.model, asked, wanted, outputs, streamed=streamed)
                 return b"".join(write_streamed(parts) if streamed else parts)
 
@@ -69,9 +74,8 @@ async def infer(engine: Engine, message: bytes, timeout: float | None, *, stream
                 await asyncio.wait({done})
             except asyncio.CancelledError:
                 ticket.cancel()
-                await asyncio.wait(
-                    {done}
-                )  # the worker holds the message until it looks at its ticket: so does the request
+                # The worker holds the message until it looks at its ticket: so does the request.
+                await asyncio.wait({done})
                 done.exception()
                 raise
             answer, times = done.result()
@@ -118,20 +122,33 @@ def _answer(
     model: Model, request: ModelInferRequest, wanted: Sequence[TensorSpec], outputs: Sequence[Array], *, streamed: bool
 ) -> Parts:
     arrays = [
-        np.ascontiguousarray(output, DATATYPES[spec.datatype]) for spec, output in zip(wanted, outputs, strict=True)
+        output if output.dtype.kind == "O" else np.ascontiguousarray(output, DATATYPES[spec.datatype])
+        for spec, output in zip(wanted, outputs, strict=True)
     ]
     response = ModelInferResponse(
         model_name=model.name,
         model_version=model.version,
         id=request.id,
         outputs=[
-            {"name": spec.name, "datatype": spec.datatype, "shape": array.shape}
+            {
+                "name": spec.name,
+                "datatype": DATATYPE if array.dtype.kind == "O" else spec.datatype,
+                "shape": array.shape,
+            }
             for spec, array in zip(wanted, arrays, strict=True)
         ],
     )
     if streamed:
         response.parameters["triton_final_response"].bool_param = True
-    return write_response(response, [array.data.cast("B") for array in arrays])
+    return write_response(
+        response,
+        [memoryview(as_bytes(array)) if array.dtype.kind == "O" else array.data.cast("B") for array in arrays],
+    )
+
+
+def _classes(output: ModelInferRequest.InferRequestedOutputTensor) -> int | None:
+    given = output.parameters.get(PARAMETER)
+    return None if given is None else given.int64_param or given.uint64_param
 
 
 async def stream(
