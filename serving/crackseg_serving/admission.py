@@ -190,7 +190,7 @@ class Admission:
         if size + held > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
-                f"so much of the image is crack that measuring it needs about {size >> 20} MiB of memory, and the server has "
+                f"so much of the image is crack that measuring it needs {size + held >> 20} MiB of memory or more, and the server has "
                 f"{room.size >> 20} MiB for images: ask for a mask, cut the image, or give the server a higher memory limit",
             )
         if not room.take(size):

@@ -46,9 +46,11 @@ def segment_large(engine: Engine, found: Found, output: Output, ticket: Ticket) 
         rows = _Rows(engine, strips, output, found.scale)
 
         def take(probabilities: Image) -> None:
+            nonlocal size
             cracked = rows.add(probabilities) * BYTES_A_CRACK_PIXEL
             if output.measured and cracked:
                 held.enter_context(engine.admission.more(cracked, held=size))
+                size += cracked
 
         tile_rows = imaging.in_tile_rows(clock.through(strips.rows, ticket), plan)
         began = time.perf_counter()

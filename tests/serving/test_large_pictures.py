@@ -151,3 +151,15 @@ def test_strange_shapes_and_hostile_files(serve: Serve, data: bytes, status: int
             detail: dict[str, Any] = json.loads(answer.body)
             assert detail["detail"].strip()
     assert server.ask("GET", "/ready").status == 200
+
+
+def test_a_picture_of_which_too_much_is_crack_is_refused_for_good(serve: Serve):
+    """Its rows come one after another, each with a little crack: it is their sum that can never fit."""
+    server = serve(MEMORY_LIMIT=str(640 << 20), TILE_OVERLAP="0", BATCH_SIZE="1").wait_ready()
+    stripes = np.full((4_200, 4_200), 170, np.uint8)
+    stripes[::3] = 0
+    done, data = cv2.imencode(".png", stripes)
+    assert done
+    refused = ask(server, data.tobytes(), "json")
+    assert (refused.status, refused.json["title"]) == (413, "Too many pixels")
+    assert "ask for a mask" in refused.json["detail"]
