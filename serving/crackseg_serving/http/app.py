@@ -21,10 +21,13 @@ from crackseg_serving.http.compression import compressed
 from crackseg_serving.http.messages import Receive, Request, Response, Scope, Send, read_request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 from crackseg_serving.http.routes import POLLED, Route, find
+from crackseg_serving.inference.describe import NO_SHARED_MEMORY
 from crackseg_serving.logs import AccessLog
 
 _LOG = logging.getLogger("crackseg.http")
 _REQUEST_ID: Final = "x-request-id"
+#: Where Triton's clients look for it before anything else: more than "not found" is due to them.
+_SHARED_MEMORY: Final = ("/v2/systemsharedmemory/", "/v2/cudasharedmemory/")
 _WITHOUT_BODY: Final = frozenset({204, 304})
 #: New ids: eight digits for this process, eight that count. No call that lets go of the interpreter for each request.
 _PROCESS: Final = os.urandom(4).hex()
@@ -68,6 +71,8 @@ class App:
 
     async def _route(self, request: Request, route: Route | None) -> Response:
         if route is None:
+            if request.path.startswith(_SHARED_MEMORY):
+                raise Problem(501, "Not implemented", NO_SHARED_MEMORY)
             raise Problem(404, "Not found", f"there is nothing at {request.path:.200}: /openapi.json has all paths")
         if request.method == "OPTIONS":
             return Response(b"", status=204, headers={"Allow": route.methods})

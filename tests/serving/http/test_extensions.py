@@ -67,6 +67,18 @@ def test_no_model_is_loaded_or_unloaded_by_a_client(server: ServerProcess):
         assert (answer.status, "rollout" in answer.json["error"]) == (501, True)
 
 
+def test_shared_memory_is_refused_with_the_reason(server: ServerProcess):
+    with triton.InferenceServerClient(f"127.0.0.1:{server.port}") as client:
+        for ask in (
+            client.unregister_system_shared_memory,
+            client.get_cuda_shared_memory_status,
+            lambda: client.register_system_shared_memory("region", "/region", 64),
+        ):
+            with pytest.raises(InferenceServerException, match="shared memory is not served") as caught:
+                ask()
+            assert caught.value.status() == "501"
+
+
 def test_statistics_count_requests_runs_and_their_time(serve: Serve):
     server = serve().wait_ready()
 
