@@ -136,7 +136,7 @@ class _Part:
         crack, touched = (self._own(np.flatnonzero(of.view(bool))) for of in (window.frame, window.covered))
         labels = window.labels.reshape(-1)
         covered = window.covered.reshape(-1)[touched] / 255
-        line = trace(window.frame.copy(), window.half_widths)
+        line = trace(window.frame.copy(), window.border, window.half_widths)
         along = labels[line.pixels]
         lengths, widths, free = self._along(line, along)
         own = self._owned(line.pixels)

@@ -12,7 +12,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.thinning import CHUNK, Indices, bits_of_codes, neighbour_codes, ring_steps, thin
+from crackseg_serving.imaging.thinning import (
+    CHUNK,
+    Indices,
+    bits_of_codes,
+    neighbour_codes,
+    ring_steps,
+    square_steps,
+    thin,
+)
 
 #: How far beyond the crack's edge a side branch must reach to count; what is shorter is a frayed edge, in pixels.
 SPUR_PIXELS: Final = 2.0
@@ -72,12 +80,12 @@ class CentreLine:
         return np.bincount(ends, halves, self.pixels.size).astype(np.float64)
 
 
-def trace(frame: NDArray[np.uint8], half_widths: NDArray[np.float32]) -> CentreLine:
+def trace(frame: NDArray[np.uint8], border: Indices, half_widths: NDArray[np.float32]) -> CentreLine:
     """The centre lines of a 0/1 frame (its outermost rows and columns 0), which is thinned in place.
 
-    `half_widths`: distance of each pixel of the frame to the crack's edge.
+    `border`: as for `thin`; `half_widths`: distance of each pixel of the frame to the crack's edge.
     """
-    pixels, codes = thin(frame)
+    pixels, codes = thin(frame, border)
     number = np.empty(frame.size, np.int32)
     graph = _graph(frame.shape[1], pixels, codes, number)
     frayed = _spurs(graph, half_widths.reshape(-1).take(pixels))
@@ -96,7 +104,7 @@ def _graph(stride: int, pixels: Indices, codes: NDArray[np.uint8], number: NDArr
     """The graph of a thinned frame. `number`: scratch of the frame's size, in which each node's pixel says its number."""
     linked = _LINKS.take(codes)
     number[pixels] = np.arange(pixels.size, dtype=np.int32)
-    steps = np.append(ring_steps(stride), 0)  # a node without a link names itself
+    steps = square_steps(stride)  # a node without a link names itself
     neighbours = number.take(pixels + steps.take(_FIRST_AND_LAST).take(linked, axis=1)).astype(np.intp)
     rows, columns = np.divmod(pixels, stride)
     return _Graph(pixels, linked, _DEGREE.take(linked), neighbours, columns + 1j * rows)
@@ -127,9 +135,10 @@ def _onward(graph: _Graph) -> Indices:
     """
     count = graph.pixels.size
     aims = graph.neighbours.reshape(-1)
-    back = graph.neighbours[0].take(aims) == np.tile(np.arange(count), 2)
-    onward = np.where(graph.degree.take(aims) == 2, count * back, 2 * count) + aims
-    return np.concatenate((onward, np.arange(2 * count, 3 * count)))
+    back = (graph.neighbours[0].take(graph.neighbours) == np.arange(count)).reshape(-1)
+    onward = np.arange(3 * count)
+    np.add(aims, np.where(graph.degree.take(aims) == 2, count * back, 2 * count), out=onward[: 2 * count])
+    return onward
 
 
 def walk(onward: Indices, starts: Indices, steps: int) -> Indices:
@@ -137,10 +146,12 @@ def walk(onward: Indices, starts: Indices, steps: int) -> Indices:
 
     An end's number is the state of leaving it.
     """
-    states = [starts]
-    for _ in range(steps):
-        states.append(onward.take(states[-1]))
-    return np.stack(states) % (onward.size // 3)
+    states = np.empty((steps + 1, starts.size), np.intp)
+    states[0] = starts
+    for step in range(steps):
+        states[step + 1] = onward.take(states[step])
+    count = onward.size // 3
+    return np.tile(np.arange(count), 3).take(states)
 
 
 def _spurs(graph: _Graph, half_widths: NDArray[np.float32]) -> Indices:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from crackseg_serving.imaging.thinning import CHUNK, SQUARE, Indices, ring_steps
+from crackseg_serving.imaging.thinning import CHUNK, SQUARE, Indices, ring_steps, square_steps
 
 
 def cover(
@@ -20,8 +20,8 @@ def cover(
     outside: NDArray[np.uint8],
     probabilities: NDArray[np.uint8],
     threshold_percent: int,
-) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """How much of each pixel of the frame is crack (255 is all), and the area of each crack by its label.
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], Indices]:
+    """How much of each pixel of the frame is crack (255 is all), the area of each crack by its label, and the frame's border (`border_of`).
 
     A pixel at the edge counts 0.5 + (p - threshold) / (the range of p in its 3x3 neighbourhood), within 0..1: exact
     for drawn lines with smooth edges, and without bias for wider soft edges, whatever the threshold. Pixels that are 1 in
@@ -35,16 +35,21 @@ def cover(
     parts -= np.float32(2.55 * threshold_percent)
     parts /= np.maximum(_contrasts(probabilities, edge), 1)
     parts += np.float32(0.5)
-    np.clip(parts, 0.0, 1.0, out=parts)
+    np.minimum(np.maximum(parts, 0, out=parts), 1, out=parts)  # np.clip takes several times as long
     covered = frame * np.uint8(255)
     covered.reshape(-1)[edge] = np.rint(parts * np.float32(255))
-    parts -= frame.reshape(-1).take(edge)  # what the whole pixels counted too much, or not at all
-    return covered, np.maximum(areas + np.bincount(owners(labels, edge), parts, areas.size), 0.5)
+    crack = frame.reshape(-1).take(edge)
+    parts -= crack  # what the whole pixels counted too much, or not at all
+    return (
+        covered,
+        np.maximum(areas + np.bincount(owners(labels, edge), parts, areas.size), 0.5),
+        edge[crack.view(bool)],
+    )
 
 
 def _contrasts(probabilities: NDArray[np.uint8], edge: Indices) -> NDArray[np.uint8]:
     """The range of probability in the 3x3 neighbourhood of each of these pixels, none of which lies on the frame's rim."""
-    steps = np.append(ring_steps(probabilities.shape[1]), 0)[:, None]
+    steps = square_steps(probabilities.shape[1])[:, None]
     contrasts = np.empty(edge.size, np.uint8)
     for start in range(0, edge.size, CHUNK):
         near = probabilities.reshape(-1).take(edge[start : start + CHUNK] + steps)

@@ -62,7 +62,7 @@ class Figures:
 
 def figures_of(window: Window) -> Figures:
     """Measure the cracks of a window."""
-    line = trace(window.frame.copy(), window.half_widths)
+    line = trace(window.frame.copy(), window.border, window.half_widths)
     crack_of = window.labels.reshape(-1)[line.pixels]
     tips = find_tips(line, window.frame, window.half_widths, window.outside)
     node_lengths = line.node_lengths()

@@ -22,6 +22,7 @@ SQUARE: Final = np.ones((3, 3), np.uint8)
 #: Pixels whose neighbours are looked up in one go: eight indices for each of them take memory.
 CHUNK: Final = 1 << 15
 _BITS: Final = np.arange(8, dtype=np.uint8)[:, None]
+_DOWN, _RIGHT = np.array((*RING, (0, 0)), np.intp).T
 
 
 def bits_of_codes() -> NDArray[np.bool_]:
@@ -50,7 +51,13 @@ _SEEN_FROM_THERE: Final = np.roll(1 << np.arange(8), -4).astype(np.uint8)
 
 def ring_steps(stride: int) -> NDArray[np.intp]:
     """The steps of `RING` in the flat index of a picture with rows of `stride` pixels."""
-    return np.array([row * stride + column for row, column in RING], np.intp)
+    return square_steps(stride)[:8]
+
+
+def square_steps(stride: int) -> NDArray[np.intp]:
+    """The steps of `RING`, and of staying where one is."""
+    steps: NDArray[np.intp] = _DOWN * stride + _RIGHT
+    return steps
 
 
 def neighbour_codes(flat: NDArray[np.uint8], pixels: Indices, steps: NDArray[np.intp]) -> NDArray[np.uint8]:
@@ -63,14 +70,19 @@ def neighbour_codes(flat: NDArray[np.uint8], pixels: Indices, steps: NDArray[np.
     return codes
 
 
-def thin(frame: NDArray[np.uint8]) -> tuple[Indices, NDArray[np.uint8]]:
+def border_of(frame: NDArray[np.uint8]) -> Indices:
+    """The flat indices of the pixels of a 0/1 picture that have a neighbour which is 0."""
+    return np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
+
+
+def thin(frame: NDArray[np.uint8], border: Indices) -> tuple[Indices, NDArray[np.uint8]]:
     """Thin a picture in place; the flat indices of the pixels that are left, in order, and their neighbour codes.
 
-    `frame`: 0/1, C-contiguous, its outermost rows and columns 0.
+    `frame`: 0/1, C-contiguous, its outermost rows and columns 0. `border`: its border, as `border_of` has it.
     """
     flat = frame.reshape(-1)
     steps = ring_steps(frame.shape[1])
-    looked_at = np.flatnonzero((frame ^ cv2.erode(frame, SQUARE)).view(bool))
+    looked_at = border
     codes = np.full(flat.size, 255, np.uint8)  # of pixels of the picture; kept true while they go
     codes[looked_at] = neighbour_codes(flat, looked_at, steps)
     number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are

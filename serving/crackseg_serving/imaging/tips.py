@@ -43,13 +43,13 @@ def find_tips(
     halves = half_widths.reshape(-1).take(line.pixels[nodes]).astype(np.float64)
     steps = np.arange(0.0, 2.0 * float(halves.max(initial=0.0)) + 4.0, _RAY_STEP)
     ray = start[:, None] + direction[:, None] * steps
-    rows = np.clip(np.rint(ray.imag), 0, frame.shape[0] - 1).astype(np.intp)
-    columns = np.clip(np.rint(ray.real), 0, frame.shape[1] - 1).astype(np.intp)
-    outside = frame[rows, columns] == 0
+    rows = np.minimum(np.maximum(np.rint(ray.imag), 0), frame.shape[0] - 1)
+    columns = np.minimum(np.maximum(np.rint(ray.real), 0), frame.shape[1] - 1)
+    pixels = (rows * frame.shape[1] + columns).astype(np.intp)
+    outside = frame.reshape(-1).take(pixels) == 0
     outside[:, -1] = True
     hit = outside.argmax(axis=1)
-    each = np.arange(nodes.size)
-    leaves = open_sides[rows[each, hit], columns[each, hit]] == 1
+    leaves = open_sides.reshape(-1).take(pixels[np.arange(nodes.size), hit]) == 1
     to_edge = steps[hit] - _RAY_STEP / 2
-    rounded = np.clip(to_edge - np.maximum(halves - 0.25, 0.5), -1.0, halves)
+    rounded = np.minimum(np.maximum(to_edge - np.maximum(halves - 0.25, 0.5), -1.0), halves)
     return Tips(nodes, np.where(leaves, to_edge, rounded), leaves)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.coverage import cover
+from crackseg_serving.imaging.thinning import Indices, border_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Window:
     """The smallest part of the picture with all cracks in it, and a rim of one empty pixel around."""
 
     frame: NDArray[np.uint8]  # 0/1
+    border: Indices  # flat indices of the crack's pixels that lie beside none
     left: int  # of the frame in the picture; -1 where the rim lies outside
     top: int
     labels: NDArray[np.int32]  # crack of each pixel, from 1; 0 is none
@@ -61,12 +63,14 @@ def open_window(
         cv2.countNonZero(beyond) == beyond.size
     ):  # no pixel beside the crack, and so no distance: nothing is farther than the window is large
         half_widths = np.full(frame.shape, max(frame.shape), np.float32)
-    covered, areas = frame * np.uint8(255), counted.astype(np.float64)
-    if probabilities is not None:
+    areas = counted.astype(np.float64)
+    if probabilities is None:
+        covered, border = frame * np.uint8(255), border_of(frame)
+    else:
         near = _with_rim(probabilities[top:bottom, left:right], cv2.BORDER_REPLICATE)
-        covered, areas = cover(frame, labels, areas, outside, near, threshold_percent)
+        covered, areas, border = cover(frame, labels, areas, outside, near, threshold_percent)
     soft = probabilities is not None
-    return Window(frame, left - 1, top - 1, labels, counted, half_widths, covered, areas, outside, soft)
+    return Window(frame, border, left - 1, top - 1, labels, counted, half_widths, covered, areas, outside, soft)
 
 
 def _with_rim(part: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:

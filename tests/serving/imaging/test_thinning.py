@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.serving.imaging.drawing import line, masked, straight
 
-from crackseg_serving.imaging.thinning import neighbour_codes, ring_steps, thin
+from crackseg_serving.imaging.thinning import border_of, neighbour_codes, ring_steps, thin
 
 pytestmark = pytest.mark.serving
 
 
 def thinned(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     frame = np.pad((mask != 0).astype(np.uint8), 1)
-    left, codes = thin(frame)
+    left, codes = thin(frame, border_of(frame))
     np.testing.assert_array_equal(left, np.flatnonzero(frame))  # the list and the frame agree, in order
     np.testing.assert_array_equal(codes, neighbour_codes(frame.reshape(-1), left, ring_steps(frame.shape[1])))
     return frame[1:-1, 1:-1]
