@@ -44,6 +44,21 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         self._start()
 
+    def pause(self) -> None:
+        """Enough of a body for now."""
+        self.flow.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        self.flow.resume_reading()
+
+    def ask(self) -> None:
+        """Somebody waits for more of a body."""
+        if self.cycle.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.cycle.waiting_for_100_continue = False
+        self.flow.resume_reading()
+
     def room(self) -> memoryview:
         """Where the next bytes are to be received."""
         body = self.body

@@ -9,16 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from crackseg_serving.http.connection import Connection
 
 Part = bytes | memoryview
 
 _UNREAD: Final = 1 << 20  # bytes that may come before a handler takes them
+
+
+class Sender(Protocol):
+    """Who brings a body: its connection."""
+
+    def pause(self) -> None:
+        """Enough for now: read no more."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+    def ask(self) -> None:
+        """Somebody waits for more: tell a client who sends nothing before it is told to, and read on."""
 
 
 class Incoming:
@@ -28,8 +38,8 @@ class Incoming:
     come = 0  # bytes so far
     missing = 0  # bytes that are still to come into its own memory, if it has any
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._parts: deque[Part | None] = deque()  # None: that was all
         self._memory: memoryview | None = None
         self._unread = 0
@@ -68,7 +78,7 @@ class Incoming:
         self._parts.append(part)
         self._unread += len(part or b"")
         if self._unread > _UNREAD:
-            self._connection.flow.pause_reading()
+            self._sender.pause()
         self._more.set()
 
     def lose(self) -> None:
@@ -80,7 +90,7 @@ class Incoming:
 
     def gone(self) -> asyncio.Future[None]:
         """Done when the client leaves."""
-        self._connection.flow.resume_reading()  # who does not read does not see the end
+        self._sender.resume()  # who does not read does not see the end
         if self._gone is None:
             self._gone = asyncio.get_running_loop().create_future()
             if self._lost:
@@ -90,7 +100,7 @@ class Incoming:
     async def part(self) -> Part | None:
         """The next part, as soon as it is there; None after the last. Raises ConnectionResetError."""
         if not self._parts:
-            self._ask()
+            self._sender.ask()
             self._more.clear()
             while not self._parts and not self._lost:
                 await self._more.wait()
@@ -99,13 +109,6 @@ class Incoming:
         part = self._parts.popleft()
         self._unread -= len(part or b"")
         return part
-
-    def _ask(self) -> None:
-        cycle, transport = self._connection.cycle, self._connection.transport
-        if cycle.waiting_for_100_continue and not transport.is_closing():
-            transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            cycle.waiting_for_100_continue = False
-        self._connection.flow.resume_reading()
 
 
 def joined(parts: Sequence[Part]) -> Part:
