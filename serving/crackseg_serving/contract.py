@@ -32,6 +32,7 @@ THRESHOLD_PERCENT: Final = "THRESHOLD_PERCENT"
 MAX_WORKERS: Final = "MAX_WORKERS"
 MEMORY_LIMIT: Final = "MEMORY_LIMIT"  # bytes
 IMAGE_URL_HOSTS: Final = "IMAGE_URL_HOSTS"  # separated by commas; empty: no image is fetched from a URL
+ENGINE_CACHE: Final = "ENGINE_CACHE"  # the folder in which engines of TensorRT are kept; absent: ENGINE_FOLDER
 
 # Ports and paths inside the pod.
 PORT: Final = 8080
@@ -44,6 +45,8 @@ MODEL_FOLDER: Final = "/models"
 MODEL_FILE: Final = "/models/model.onnx"
 CLAIM_FOLDER: Final = "/claims"  # pvc://CLAIM/path is mounted at /claims/CLAIM in the init container
 SCRATCH_FOLDER: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod's own, the only writable folder of the server
+ENGINE_FOLDER: Final = "/tmp/engines"  # noqa: S108 - in the scratch folder: as long as the pod
+NODE_CACHE_FOLDER: Final = "/cache"  # where a folder of the node is mounted that outlasts pods
 TERMINATION_LOG: Final = "/dev/termination-log"
 
 # Paths of the HTTP surface which the pod's probes use.

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_RUNNERS_ON_A_CARD: Final = 2  # one computes while the other's tensors travel
 _HUNG_SECONDS: Final = 30.0  # a run is taken to hang after this, or so many times what the slowest did at warm-up
 _HUNG_TIMES: Final = 20
 _MOST_ASIDE: Final = 64  # requests that may go on beside those that have a place: a thread each
@@ -141,7 +140,7 @@ class Engine:
             size=warmth.batch_size,
             # Waiting for company pays on a card; a processor that is free does nothing better than to begin.
             delay=0.0 if session.on_cpu else delay,
-            runners=settings.processors if session.on_cpu else _RUNNERS_ON_A_CARD,
+            runners=session.lanes or settings.processors,
             wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
             observe=self.metrics.ran,
         )

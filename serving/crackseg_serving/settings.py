@@ -74,6 +74,7 @@ class Settings:
     drain_seconds: int
     access_log_sample: float
     image_url_hosts: tuple[str, ...]  # where images may be fetched from
+    engine_cache: Path  # where engines of TensorRT are kept
     termination_log: Path
 
 
@@ -120,6 +121,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         drain_seconds=_whole(env, DRAIN_SECONDS, contract.DRAIN_SECONDS, 0, 600),
         access_log_sample=_share(env, ACCESS_LOG_SAMPLE, 0.0),
         image_url_hosts=_hosts(env, contract.IMAGE_URL_HOSTS),
+        engine_cache=Path(_text(env, contract.ENGINE_CACHE, contract.ENGINE_FOLDER)),
         termination_log=Path(_text(env, TERMINATION_LOG, contract.TERMINATION_LOG)),
     )
 

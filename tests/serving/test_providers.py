@@ -36,7 +36,7 @@ openvino = pytest.mark.skipif(
 
 def opened(model: onnx.ModelProto, path: Path) -> Session:
     onnx.save(model, path)
-    return open_sessions(path, "CPU", 1)[0]
+    return open_sessions(path, 1)[0]
 
 
 def slowed(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -104,7 +104,7 @@ def test_a_model_of_8_bits_is_served_and_says_what_it_is(serve: Serve):
 @openvino
 @pytest.mark.parametrize("name", ["pavement-2.0.0", "pavement-2.0.0-int8"])
 def test_openvino_gives_what_onnx_runtime_gives(name: str):
-    alone, other = open_sessions(SAMPLES / f"{name}.onnx", "Auto", 2)
+    alone, other = open_sessions(SAMPLES / f"{name}.onnx", 2)
     picture = np.random.default_rng(0).normal(0, 1, (1, 3, 128, 160)).astype(np.float32)
     expected = alone.run(picture)
 

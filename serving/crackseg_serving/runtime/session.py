@@ -1,4 +1,4 @@
-"""One ONNX Runtime session: opened on the device asked for, with the threads asked for; arrays in, arrays out.
+"""A model that can be run: arrays in, arrays out. Opened here for a processor, and by `card` for a card.
 
 Thread-safe: `run` may be called from many threads at once.
 """
@@ -6,7 +6,7 @@ Thread-safe: `run` may be called from many threads at once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -17,27 +17,22 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crackseg_serving.failures import ModelFailure, is_memory
+from crackseg_serving.runtime.lanes import Lanes
+from crackseg_serving.runtime.providers import CPU, OPENVINO, openvino_options
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
 
 _LOG = logging.getLogger("crackseg.runtime")
 
 VERSION: Final[str] = onnxruntime.__version__
 
-_CPU, _CUDA, _TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
-_OPENVINO = "OpenVINOExecutionProvider"
 _SPIN_MICROSECONDS: Final = "200"  # from one operator to the next; longer only where others need the core
-#: What to try, best first; the first of each is the one that was asked for.
-_PROVIDERS: Final = {
-    "CPU": (_CPU,),
-    "CUDA": (_CUDA, _CPU),
-    "TensorRT": (_TENSORRT, _CUDA, _CPU),
-}
 
 
 class Session:
     """A loaded model. `signature` is as the graph declares it until the warm-up has settled it.
 
-    On the processor it has two ways to run: on one core, for many runs at once, and on all, for one that is alone.
+    On a processor it has two ways to run: on one core, for many runs at once, and on all, for one that is alone. On a card it is as many
+    sessions as may run at once.
     """
 
     def __init__(self, session: Any, wide: Any | None, signature: Signature, properties: dict[str, str]) -> None:
@@ -50,12 +45,12 @@ class Session:
     @property
     def on_cpu(self) -> bool:
         """Whether the model runs on the processor."""
-        return self.provider in {_CPU, _OPENVINO}
+        return self.provider in {CPU, OPENVINO}
 
     @property
     def in_caller(self) -> bool:
         """Whether a run on one core is computed by the thread that asks for it, so that its clock says what it costs."""
-        return self.provider == _CPU
+        return self.provider == CPU
 
     @property
     def can_run_wide(self) -> bool:
@@ -73,6 +68,26 @@ class Session:
     def run_wide(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
         """The same on all cores, for when nothing else runs."""
         return self._run(self._wide or self._session, batch, (self.signature.output.name,))[0]
+
+    @property
+    def lanes(self) -> int:
+        """How many runs a card takes at once; 0 on a processor, where cores are what counts."""
+        return len(self._session) if isinstance(self._session, Lanes) else 0
+
+    def prepare(self, batch: NDArray[np.generic]) -> None:
+        """Have a card ready for runs of this shape; nothing on a processor. Raises what the session raises."""
+        if isinstance(self._session, Lanes):
+            self._session.prepare(self.signature.output.name, self.signature.input.name, self._fed(batch))
+
+    def forget(self, most: int) -> None:
+        """Give back what was prepared for runs of more than `most`."""
+        if isinstance(self._session, Lanes):
+            self._session.forget(most)
+
+    def close(self) -> None:
+        """End a card's threads; memory goes with the last who knows the session."""
+        if isinstance(self._session, Lanes):
+            self._session.close()
 
     def keep_narrow(self) -> None:
         """Give the way to run on all cores up: the model is too small to gain from it."""
@@ -93,10 +108,9 @@ class Session:
         return [np.concatenate(output)[: len(batch)] for output in zip(*runs, strict=True)]
 
     def _run_once(self, session: Any, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
-        spec = self.signature.input
-        batch = np.ascontiguousarray(batch, DTYPES[spec.datatype])
+        batch = self._fed(batch)
         try:
-            outputs = session.run(list(names), {spec.name: batch})
+            outputs = session.run(list(names), {self.signature.input.name: batch})
         except Exception as error:
             if is_memory(error):
                 raise MemoryError(str(error)) from None
@@ -106,50 +120,46 @@ class Session:
                 raise ValueError(f"output {name!r} is {list(output.shape)} for {len(batch)} item(s)")
         return cast("list[NDArray[np.generic]]", outputs)
 
+    def _fed(self, batch: NDArray[np.generic]) -> NDArray[np.generic]:
+        return np.ascontiguousarray(batch, DTYPES[self.signature.input.datatype])
 
-def open_sessions(path: Path, device: str, threads: int) -> list[Session]:
-    """Load the model at `path`. `device` is Auto, CPU, CUDA or TensorRT; `threads` are for a run on all cores.
 
-    One session; on a processor, in an image that has OpenVINO too, a second one for it: which is faster, the warm-up finds.
-    Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), ProviderFallback (the device asked for is
-    not there), OutOfMemory.
+def open_sessions(path: Path, threads: int) -> list[Session]:
+    """Load the model at `path` for a processor, where a run on all cores has `threads`.
+
+    One session, and in an image that has OpenVINO too, a second one for it: which is faster, the warm-up finds.
+    Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), OutOfMemory.
     """
-    providers = _choose(device)
     _share_memory()
-    sessions = [_session(path, device, providers, threads)]
-    if providers == (_CPU,) and _OPENVINO in onnxruntime.get_available_providers():
+    sessions = [_session(path, (CPU,), threads)]
+    if OPENVINO in onnxruntime.get_available_providers():
         try:
-            sessions.append(_session(path, device, (_OPENVINO, _CPU), threads))
+            sessions.append(_session(path, (OPENVINO, CPU), threads))
         except ModelFailure as failure:
             _LOG.warning("OpenVINO does not take the model: %s", failure.message)
     return sessions
 
 
-def _session(path: Path, device: str, providers: tuple[str, ...], threads: int) -> Session:
+def _session(path: Path, providers: tuple[str, ...], threads: int) -> Session:
     with ThreadPoolExecutor(1) as beside:
-        on_cpu = providers[0] in {_CPU, _OPENVINO}
-        second = beside.submit(_open, path, providers, threads) if on_cpu and threads > 1 else None
+        second = beside.submit(_open, path, providers, threads) if threads > 1 else None
         session = _open(path, providers, 1, streams=threads)
         wide = second.result() if second else None
-    used = session.get_providers()[0]
-    if device not in {"Auto", "CPU"} and used != providers[0]:
-        raise _fallback(
-            device, f"ONNX Runtime chose {used}: look for the driver and the CUDA libraries in the pod's node"
-        )
-    if device == "Auto" and used != providers[0]:
-        _LOG.warning("the container has a card and it is not used: look for the driver", extra={"provider": used})
+    return Session(session, wide, *declared(session))
+
+
+def declared(session: Any) -> tuple[Signature, dict[str, str]]:
+    """What the graph of a session of ONNX Runtime says of itself, and the model's metadata. Raises ModelFailure (ContractMismatch)."""
     inputs = [_spec(value) for value in session.get_inputs()]
     outputs = [_spec(value) for value in session.get_outputs()]
     properties = dict(session.get_modelmeta().custom_metadata_map)
-    return Session(session, wide, read_signature(inputs, outputs, properties), properties)
+    return read_signature(inputs, outputs, properties), properties
 
 
 def _open(path: Path, providers: tuple[str, ...], threads: int, *, streams: int = 1) -> Any:
     """One session of ONNX Runtime, with `threads` for a run, of which OpenVINO does `streams` at once."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     # Threads that wait must not burn the processor that decodes the next image. A run on all cores is alone: its threads
     # may spin from one operator to the next, and stop when it ends.
     options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
@@ -158,28 +168,34 @@ def _open(path: Path, providers: tuple[str, ...], threads: int, *, streams: int 
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
     options.add_session_config_entry("session.use_env_allocators", "1")
     # A pattern wants one block for all tensors of a run, beside those that the arena has already.
-    options.enable_mem_pattern = providers != (_CPU,)
+    options.enable_mem_pattern = providers != (CPU,)
+    told = {OPENVINO: openvino_options(threads, streams)}
     try:
-        return onnxruntime.InferenceSession(
-            str(path),
-            options,
-            providers=list(providers),
-            provider_options=[_options(p, threads, streams) for p in providers],
-        )
+        return load_session(path, options, [(provider, told.get(provider, {})) for provider in providers])
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         raise _load_failure(error, path) from None
 
 
-def _options(provider: str, threads: int, streams: int) -> dict[str, str]:
-    """What a provider has to be told."""
-    if provider != _OPENVINO:
-        return {}
-    return {
-        "device_type": "CPU",
-        "num_of_threads": str(threads * streams),
-        "num_streams": str(streams),
-        "precision": "FP32",  # what the file says; without it processors with AMX compute in bf16, which nobody has checked
-    }
+def load_session(path: Path, options: Any, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Any:
+    """A session of ONNX Runtime for these providers and what each is told. Raises what the library raises, of many kinds.
+
+    Without the library's own fallback: it would go on with the processor, at the start or in the middle of service, unseen.
+    """
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
+
+
+def peek(path: Path) -> tuple[Signature, dict[str, str]]:
+    """What the graph declares, before anything is made of it. Raises ModelFailure."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        return declared(load_session(path, options, [(CPU, {})]))
+    except ModelFailure:
+        raise
+    except Exception as error:  # noqa: BLE001 - as above
+        raise _load_failure(error, path) from None
 
 
 @cache
@@ -191,29 +207,6 @@ def _share_memory() -> None:
     onnxruntime.create_and_register_allocator(memory, exactly)
 
 
-def _choose(device: str) -> tuple[str, ...]:
-    available = set(onnxruntime.get_available_providers())
-    if device == "Auto":
-        device = "CUDA" if _CUDA in available and _card() else "CPU"
-    if _CUDA in available and device != "CPU":
-        onnxruntime.preload_dlls()  # the CUDA libraries come from their wheels
-    wanted = _PROVIDERS[device]
-    if wanted[0] not in available:
-        raise _fallback(device, f"this image's ONNX Runtime has only {', '.join(sorted(available))}: use the GPU image")
-    return wanted
-
-
-def _card() -> bool:
-    """Whether the container has been given an NVIDIA card (the device plugin mounts it)."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
-
-
-def _fallback(device: str, why: str) -> ModelFailure:
-    return ModelFailure(
-        "ProviderFallback", f"{device} was asked for and is not used; {why}, or ask for device Auto or CPU"
-    )
-
-
 def _load_failure(error: Exception, path: Path) -> ModelFailure:
     if is_memory(error):
         return ModelFailure(
@@ -221,10 +214,15 @@ def _load_failure(error: Exception, path: Path) -> ModelFailure:
         )
     if type(error).__name__ == "NoSuchFile" and not path.exists():
         return ModelFailure("ModelNotFound", f"there is no model at {path}: the init container puts it there")
-    line = str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
     return ModelFailure(
-        "ContractMismatch", f"{path} is not ONNX, truncated, or nothing that ONNX Runtime {VERSION} can load: {line}"
+        "ContractMismatch",
+        f"{path} is not ONNX, truncated, or nothing that ONNX Runtime {VERSION} can load: {sentence(error)}",
     )
+
+
+def sentence(error: Exception) -> str:
+    """The first line of what the library says."""
+    return str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
 
 
 def _spec(value: Any) -> TensorSpec:

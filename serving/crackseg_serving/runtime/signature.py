@@ -119,6 +119,13 @@ def whole_size(signature: Signature, wanted: tuple[int, int] | None) -> tuple[in
     return size
 
 
+def tile_shape(signature: Signature, size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the tiles: what the graph fixes, else `size` (one figure, or both) rounded up to the multiple."""
+    tall, wide = signature.multiple
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return signature.height or -(-height // tall) * tall, signature.width or -(-width // wide) * wide
+
+
 def settle(signature: Signature, output: NDArray[np.generic], tile: tuple[int, int]) -> Signature:
     """`signature` with the output's format, as a run on a tile of `tile` (height, width) showed it.
 

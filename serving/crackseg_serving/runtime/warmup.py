@@ -5,9 +5,12 @@ Called by the engine before it says that it is ready.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,8 +20,8 @@ from numpy.typing import NDArray
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.imaging import to_tensor
 from crackseg_serving.runtime.curve import Batching, choose_batching
-from crackseg_serving.runtime.session import Session
-from crackseg_serving.runtime.signature import Signature, settle
+from crackseg_serving.runtime.session import Session, sentence
+from crackseg_serving.runtime.signature import settle, tile_shape
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -27,15 +30,9 @@ _APART: Final = 0.02  # of the range: providers that round differently are much 
 _SMALL: Final = 64  # pixels: enough to try a batch, too small to cost time
 #: What doubling a batch must bring, on a card and on a processor: there the noise of others is larger, and the gain small.
 _GAIN: Final = {False: 1.1, True: 1.5}
+_DOUBLES: Final = (1, 2, 4, 8, 16, 32, 64, 128)  # images in the runs that a card is prepared for
 _LONG_RUN: Final = 0.01  # seconds: a hundred times what a processor does for a run besides the model
 _SMALL_RUN: Final = 0.002  # seconds: waking the other cores would take as long as they save
-
-
-def tile_shape(signature: Signature, size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the tiles: what the graph fixes, else `size` (one figure, or both) rounded up to the multiple."""
-    tall, wide = signature.multiple
-    height, width = size if isinstance(size, tuple) else (size, size)
-    return signature.height or -(-height // tall) * tall, signature.width or -(-width // wide) * wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +66,8 @@ def warm_up(session: Session, size: int | tuple[int, int], batch_size: int | Non
         if session.signature.batch is None and batch_size > 1:
             slowest = max(slowest, _try_batch(session, tile, batch_size))
     most = min(batching.size, session.signature.batch or batching.size)
+    if not session.on_cpu:
+        slowest = max(slowest, _prepare(session, tile, most))
     return Warmth(most, batching.delay, slowest, int(np.prod(tile)) * 3)
 
 
@@ -149,6 +148,13 @@ def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | 
     clock = time.thread_time if session.in_caller else time.perf_counter
     if session.on_cpu:
         tile = tile_shape(session.signature, max(_SMALL, min(tile) // 2))
+    else:
+        try:
+            _prepare_run(session, tile, count)
+        except ModelFailure:
+            if count == 1:
+                raise
+            return None
     took = []
     for _ in range(2):  # the first finds its kernels and its memory
         began = clock()
@@ -177,28 +183,52 @@ def _try_batch(session: Session, tile: tuple[int, int], batch_size: int) -> floa
     return time.perf_counter() - began
 
 
+def _prepare(session: Session, tile: tuple[int, int], most: int) -> float:
+    """Have a card ready for runs of 1, 2, 4 … `most` images, and for no others: the seconds of the slowest."""
+    session.forget(most)
+    fixed = session.signature.batch
+    counts = [fixed] if fixed else [*itertools.takewhile(lambda count: count < most, _DOUBLES), most]
+    slowest = 0.0
+    for count in counts:
+        _prepare_run(session, tile, count)
+        began = time.perf_counter()
+        _run(session, tile, count)
+        slowest = max(slowest, time.perf_counter() - began)
+    return slowest
+
+
+def _prepare_run(session: Session, tile: tuple[int, int], count: int) -> None:
+    batch = to_tensor([_probe(tile)] * count, session.signature.input_format)
+    with _explained(session, tile, count):
+        session.prepare(batch)
+
+
 def _run(session: Session, tile: tuple[int, int], count: int, *, wide: bool = False) -> NDArray[np.generic]:
-    signature = session.signature
-    image = _probe(tile)
-    batch = to_tensor([image] * count, signature.input_format)
-    try:
+    batch = to_tensor([_probe(tile)] * count, session.signature.input_format)
+    with _explained(session, tile, count):
         output = session.run_wide(batch) if wide else session.run(batch)
+    if output.shape[:1] != (count,):
+        raise ModelFailure(
+            "ContractMismatch", f"expected {count} mask(s) for {count} image(s), found an output {list(output.shape)}"
+        )
+    return output
+
+
+@contextmanager
+def _explained(session: Session, tile: tuple[int, int], count: int) -> Iterator[None]:
+    """What the library raises, as a ModelFailure."""
+    try:
+        yield
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
         if is_memory(error):
             raise ModelFailure(
                 "OutOfMemory",
                 f"a run on a tile of {tile[0]} x {tile[1]} pixels does not fit into memory: raise the limit or use smaller tiles",
             ) from None
-        line = str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
         raise ModelFailure(
             "ContractMismatch",
-            f"the warm-up run with {count} x {tile[0]} x {tile[1]} pixels into {signature.input} failed: {line}",
+            f"the warm-up run with {count} x {tile[0]} x {tile[1]} pixels into {session.signature.input} failed: {sentence(error)}",
         ) from None
-    if output.shape[:1] != (count,):
-        raise ModelFailure(
-            "ContractMismatch", f"expected {count} mask(s) for {count} image(s), found an output {list(output.shape)}"
-        )
-    return output
 
 
 def _probe(tile: tuple[int, int]) -> NDArray[np.uint8]:
