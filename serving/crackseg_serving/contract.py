@@ -46,7 +46,7 @@ MODEL_FILE: Final = "/models/model.onnx"
 CLAIM_FOLDER: Final = "/claims"  # pvc://CLAIM/path is mounted at /claims/CLAIM in the init container
 SCRATCH_FOLDER: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod's own, the only writable folder of the server
 ENGINE_FOLDER: Final = "/tmp/engines"  # noqa: S108 - in the scratch folder: as long as the pod
-NODE_CACHE_FOLDER: Final = "/cache"  # where a folder of the node is mounted that outlasts pods
+ENGINE_CACHE_FOLDER: Final = "/engines"  # where a claim is mounted that outlasts pods
 TERMINATION_LOG: Final = "/dev/termination-log"
 
 # Paths of the HTTP surface which the pod's probes use.

@@ -147,6 +147,14 @@ class Engine:
         self._way = lru_cache(64)(lambda names: lambda items: Outputs(session.run_outputs(items, names)))
         self._model = model = _describe(settings, loaded)
         self.metrics.serving(model.name, model.version, model.digest, model.provider)
+        if not session.on_cpu:
+            self._watch_cards()
+
+    def _watch_cards(self) -> None:
+        from crackseg_serving.runtime import nvml
+
+        if nvml.can_read():
+            self.metrics.watch_cards(nvml.card_memory)
 
     def serve(self) -> None:
         """Be ready: the model is loaded, and every port listens."""

@@ -7,15 +7,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from typing_extensions import override
 
 from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
 from crackseg_serving.inference.statistics import Statistics
+
+if TYPE_CHECKING:
+    from crackseg_serving.runtime.nvml import CardMemory
 
 STAGES = ("fetch", "queue", "decode", "inference", "encode")
 #: A request's id that every reader of OpenMetrics can read; 128 letters are allowed for names and values together.
@@ -103,6 +110,10 @@ class Metrics:
         self._queue.set_function(queue_depth)
         self._ready.set_function(lambda: float(ready()))
 
+    def watch_cards(self, read: Callable[[], Sequence[CardMemory]]) -> None:
+        """Where the memory of cards is asked for at scrape time."""
+        self.registry.register(_Cards(read))
+
     def serving(self, name: str, version: str, digest: str, provider: str) -> None:
         """What is served."""
         self._model.labels(name, version, digest, provider).set(1)
@@ -111,6 +122,25 @@ class Metrics:
         """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+
+class _Cards(Collector):
+    """Memory of cards, asked of their driver when it is read."""
+
+    def __init__(self, read: Callable[[], Sequence[CardMemory]]) -> None:
+        self._read = read
+
+    @override
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        memory = GaugeMetricFamily(
+            "crackseg_device_memory_bytes",
+            "Memory of a card, by state: used (by whoever shares it) and total.",
+            labels=("card", "state"),
+        )
+        for one in self._read():
+            memory.add_metric((str(one.card), "used"), one.used)
+            memory.add_metric((str(one.card), "total"), one.total)
+        yield memory
 
 
 def _tiles(registry: CollectorRegistry) -> tuple[Counter, Counter]:

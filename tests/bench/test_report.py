@@ -31,7 +31,14 @@ def found() -> dict[str, Any]:
     start = {"seconds": 0.5, "cpuSeconds": 0.4, "bareSeconds": 0.3, "bareCPUSeconds": 0.2, "idlePSS": 100.0}
     due = {**ROW, "share": 0.6, "due": 44.0, "dropped": 2}
     one = {"model": "unet", "start": start, "kinds": {"mask": kind}, "open": [due], "missing": ["grpc"]}
-    at = {"date": "2026-01-01", "cores": 2, "processor": "a processor", "onnxruntime": "1", "load": 0.5}
+    at = {
+        "date": "2026-01-01",
+        "cores": 2,
+        "processor": "a processor",
+        "onnxruntime": "1",
+        "device": "CPU",
+        "load": 0.5,
+    }
     return {"machine": at, "models": [one]}
 
 

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import pynvml
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
@@ -283,6 +285,26 @@ def test_the_engine_of_the_first_start_is_there_for_the_second(machine: Machine,
     assert Path(folders[-1]).is_relative_to(other.engine_cache)
     assert "building-" not in folders[-1]
     assert "building-" in machine.told[-1][TENSORRT]["trt_engine_cache_path"]  # another model has its own
+
+
+def test_memory_of_cards_is_among_the_metrics(machine: Machine, asked, monkeypatch):
+    monkeypatch.setattr(pynvml, "nvmlInit", lambda: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetCount", lambda: 2)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetHandleByIndex", lambda card: card)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetMemoryInfo", lambda card: SimpleNamespace(used=100 + card, total=1000))
+    registry = served(asked()).metrics.registry
+
+    for card, state, expected in (("0", "used", 100), ("1", "used", 101), ("1", "total", 1000)):
+        assert registry.get_sample_value("crackseg_device_memory_bytes", {"card": card, "state": state}) == expected
+
+
+def test_without_a_driver_that_answers_metrics_are_read_all_the_same(machine: Machine, asked, caplog):
+    engine = served(asked())
+    text, _ = engine.metrics.exposition()
+
+    assert b"crackseg_model_info" in text
+    assert b"crackseg_device_memory_bytes" not in text
+    assert "memory of cards is not among the metrics" in caplog.text
 
 
 @pytest.mark.parametrize(

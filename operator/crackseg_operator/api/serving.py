@@ -185,6 +185,8 @@ class Serving(Model):
     """A pixel counts as crack where the model's probability reaches this many percent. Absent: what the model's own metadata say, else 50."""
     image_url: ImageURL | None = Field(None, alias="imageURL")
     """From where the server fetches an image itself, when a client names its URL instead of sending it. Absent: from nowhere."""
+    engine_cache_claim_name: DNSName | None = None
+    """A PersistentVolumeClaim in the same namespace, which the pods may write to: with device TensorRT the engines that a pod has built are kept there for the next one. One on the node's own disk is quickest; pods on several nodes need one that all may write. Absent: every pod builds its own, which takes minutes."""
     resources: Resources = Field(default_factory=Resources)
     """Compute resources of each pod."""
     node_selector: dict[str, LabelValue] = Field(default_factory=dict, max_length=16)
@@ -211,6 +213,11 @@ class Serving(Model):
             "!(self.device in ['CUDA', 'TensorRT']) || self.gpus > 0",
             "spec.serving.gpus must be at least 1 where spec.serving.device is CUDA or TensorRT",
             ".gpus",
+        ),
+        Rule(
+            "!has(self.engineCacheClaimName) || self.device == 'TensorRT'",
+            "spec.serving.engineCacheClaimName must be left out where spec.serving.device is not TensorRT: nothing else builds engines",
+            ".engineCacheClaimName",
         ),
         Rule(
             "self.device != 'CPU' || self.gpus == 0",

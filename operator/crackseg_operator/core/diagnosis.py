@@ -98,7 +98,7 @@ def _examine(pod: ObservedPod, *, on_trial: bool) -> Iterator[Finding]:
 def _unschedulable(pod: ObservedPod) -> Finding:
     said = _ASIDE.sub("", pod.unschedulable_message)
     if claim := _CLAIM.search(said):
-        text = f"PersistentVolumeClaim {claim[1]} does not exist in the namespace of pod {pod.name}; create it, or correct spec.model.uri"
+        text = f"PersistentVolumeClaim {claim[1]} does not exist in the namespace of pod {pod.name}; create it, or correct spec.model.uri or spec.serving.engineCacheClaimName"
         return Finding(Patience.SHORT, Reason.MODEL_NOT_FOUND, clip(text))
     _, reason, remedy = next(entry for entry in _ROOM if entry[0] in said)
     text = f"No node takes pod {pod.name}: {said.rstrip('. ')}; {remedy}"

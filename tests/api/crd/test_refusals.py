@@ -54,6 +54,11 @@ REFUSED = [
     row("serving: {device: cuda}", 'supported values: "Auto", "CPU", "CUDA", "TensorRT"', "a device in lower case"),
     row("serving: {device: CUDA}", "spec.serving.gpus must be at least 1", "CUDA without a GPU"),
     row("serving: {device: TensorRT, gpus: 0}", "spec.serving.gpus must be at least 1", "TensorRT without a GPU"),
+    row(
+        "serving: {device: CUDA, gpus: 1, engineCacheClaimName: engines}",
+        "spec.serving.engineCacheClaimName must be left out where spec.serving.device is not TensorRT",
+        "kept engines without TensorRT",
+    ),
     row("serving: {device: CPU, gpus: 1}", "remove gpus, or set device to Auto or CUDA", "the CPU with a GPU"),
     row("serving: {gpus: 17}", "spec.serving.gpus in body should be less than or equal to 16", "too many GPUs"),
     row("serving: {image: 'Not An Image'}", "spec.serving.image must be an image reference such as", "no image"),

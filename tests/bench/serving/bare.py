@@ -28,6 +28,15 @@ from crackseg_serving.imaging.threshold import SPECK_PIXELS
 
 Floats = NDArray[np.float32]
 
+#: By device (INFERENCE_DEVICE): what a team would ask of ONNX Runtime.
+PROVIDERS = {
+    "CPU": ["CPUExecutionProvider"],
+    "CUDA": ["CUDAExecutionProvider"],
+    "TensorRT": [
+        ("TensorrtExecutionProvider", {"trt_engine_cache_enable": "1", "trt_engine_cache_path": "/tmp/bare-engines"})
+    ],
+}
+
 
 class Handler:
     """What a team would write: one session, one method a kind of request."""
@@ -35,7 +44,10 @@ class Handler:
     def __init__(self, model: str, threads: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        device = os.environ.get("INFERENCE_DEVICE", "CPU")
+        if device != "CPU":
+            onnxruntime.preload_dlls()
+        self._session = onnxruntime.InferenceSession(model, options, providers=PROVIDERS[device])
         self.input_name = self._session.get_inputs()[0].name
         said = self._session.get_modelmeta().custom_metadata_map
         mean, std = (said.get(f"crackseg.input.{key}", default) for key, default in (("mean", "0"), ("std", "1")))

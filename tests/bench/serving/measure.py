@@ -201,5 +201,6 @@ def machine() -> Figures:
         "cores": len(os.sched_getaffinity(0)),
         "load": round(os.getloadavg()[0], 1),
         "onnxruntime": onnxruntime.__version__,
+        "device": os.environ.get("INFERENCE_DEVICE", "CPU"),
         "numpy": np.__version__,
     }

@@ -17,7 +17,7 @@ _TONES = ("#9ecae1", "#4292c6", "#08519c", "#08306b")
 def markdown(found: Figures) -> str:
     """Every figure, a section a model."""
     at = found["machine"]
-    where = f"{at['date']}, {at['cores']} x {at['processor']}, ONNX Runtime {at['onnxruntime']}"
+    where = f"{at['date']}, {at['cores']} x {at['processor']}, ONNX Runtime {at['onnxruntime']} on {at['device']}"
     parts = [f"# The server beside the bare loop\n\n{where}, load average {at['load']} at the start. {_EXPLAINED}\n"]
     for one in found["models"]:
         parts += [f"## {one['model']}\n", _start(one), _closed(one), _open(one)]

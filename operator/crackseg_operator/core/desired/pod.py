@@ -27,6 +27,7 @@ _DEFAULT_REQUESTS: Final = {"cpu": "250m", "memory": "256Mi"}
 _MODELS: Final = "models"
 _SCRATCH: Final = "scratch"
 _CLAIM: Final = "claim"
+_ENGINES: Final = "engines"
 
 _CONTAINER_SECURITY: Final = {
     "allowPrivilegeEscalation": False,
@@ -43,12 +44,7 @@ def build_pod_template(model: ObservedModel, source: Source, pull_policy: str) -
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": contract.TERMINATION_GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": _pod_security(source),
         "initContainers": [_fetch(source, pull_policy)],
         "containers": [_serve(model, source, pull_policy)],
         "volumes": _volumes(source),
@@ -70,6 +66,19 @@ def build_pod_template(model: ObservedModel, source: Source, pull_policy: str) -
     if serving.image_pull_secrets:
         spec["imagePullSecrets"] = [{"name": secret.name} for secret in serving.image_pull_secrets]
     return {"metadata": {"labels": labels(model, source)}, "spec": spec}
+
+
+def _pod_security(source: Source) -> dict[str, Any]:
+    security: dict[str, Any] = {
+        "runAsNonRoot": True,
+        "runAsUser": _USER,
+        "runAsGroup": _USER,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    if source.serving.engine_cache_claim_name:
+        # A new volume is root's; once the group is the server's, the kubelet need not walk through it again.
+        security |= {"fsGroup": _USER, "fsGroupChangePolicy": "OnRootMismatch"}
+    return security
 
 
 def _fetch(source: Source, pull_policy: str) -> dict[str, Any]:
@@ -108,6 +117,9 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
         if resource in limits:
             field = {"containerName": "serving", "resource": f"limits.{resource}", "divisor": "1"}
             container["env"].append({"name": variable, "valueFrom": {"resourceFieldRef": field}})
+    mounts = [_mount(_MODELS, contract.MODEL_FOLDER, read_only=True), _mount(_SCRATCH, contract.SCRATCH_FOLDER)]
+    if serving.engine_cache_claim_name:
+        mounts.append(_mount(_ENGINES, contract.ENGINE_CACHE_FOLDER))
     return {
         **container,
         **PROBES,
@@ -116,10 +128,7 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
             {"name": contract.GRPC_PORT_NAME, "containerPort": contract.GRPC_PORT, "protocol": "TCP"},
         ],
         "resources": _resources(source, serving.gpus),
-        "volumeMounts": [
-            _mount(_MODELS, contract.MODEL_FOLDER, read_only=True),
-            _mount(_SCRATCH, contract.SCRATCH_FOLDER),
-        ],
+        "volumeMounts": mounts,
     }
 
 
@@ -132,6 +141,8 @@ def _wishes(serving: Serving) -> dict[str, str]:
         wishes[contract.INPUT_SIZE] = str(serving.input_size_pixels)
     if serving.threshold_percent is not None:
         wishes[contract.THRESHOLD_PERCENT] = str(serving.threshold_percent)
+    if serving.engine_cache_claim_name:
+        wishes[contract.ENGINE_CACHE] = contract.ENGINE_CACHE_FOLDER
     if serving.image_url and serving.image_url.allowed_hosts:
         wishes[contract.IMAGE_URL_HOSTS] = ",".join(serving.image_url.allowed_hosts)
     return wishes
@@ -168,6 +179,8 @@ def _volumes(source: Source) -> list[dict[str, Any]]:
     if claim := _claim(source):
         # Read-only for the whole pod: one claim serves many, and the kubelet leaves its files' owners alone.
         volumes.append({"name": _CLAIM, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
+    if engines := source.serving.engine_cache_claim_name:
+        volumes.append({"name": _ENGINES, "persistentVolumeClaim": {"claimName": engines}})
     return volumes
 
 
