@@ -1,7 +1,7 @@
 """Turn the bytes of a picture into pixels, upright and in RGB.
 
 Called by the engine in a worker thread. The header is read first (`headers`): its size decides whether any pixel is
-decoded at all. OpenCV decodes, TIFF libvips; nothing but an `ImageError` comes out of here for bad input.
+decoded at all. OpenCV decodes, JPEG libjpeg-turbo, TIFF libvips; nothing but an `ImageError` comes out of here for bad input.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.errors import TooManyPixels
 from crackseg_serving.imaging.headers import ImageFacts, damaged, read_facts
+from crackseg_serving.imaging.jpeg import read_jpeg
 from crackseg_serving.imaging.vips import read_rows
 
 Image = NDArray[np.uint8]
@@ -72,6 +73,8 @@ def _pixels(data: bytes | bytearray | memoryview, facts: ImageFacts, *, halved: 
     """As the file has them, not turned."""
     if facts.format == "TIFF":
         return np.concatenate(list(read_rows(bytes(data), facts)))
+    if facts.format == "JPEG" and (decoded := read_jpeg(data, facts, halved=halved)) is not None:
+        return decoded
     flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | (_HALF if halved else 0)
     try:
         pixels: Image | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)

@@ -21,6 +21,8 @@ Image = NDArray[np.uint8]
 
 _ROWS: Final = 32  # taken from the decoder in one go
 _LOADERS: Final = {"JPEG": "jpegload_source", "PNG": "pngload_source", "TIFF": "tiffload_source"}
+#: From what on a file is refused: libjpeg only warns where pixels are missing, libtiff where it does not know a tag.
+_FAIL_ON: Final = {"JPEG": "warning", "PNG": "error", "TIFF": "error"}
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _COLOURS: Final = 3
 
@@ -33,7 +35,9 @@ def read_rows(data: bytes, facts: ImageFacts) -> Iterator[Image]:
     vips = _vips()
     try:
         source = vips.Source.new_from_memory(data)  # a buffer would be copied
-        picture = getattr(vips.Image, _LOADERS[facts.format])(source, access="sequential", fail_on="error")
+        picture = getattr(vips.Image, _LOADERS[facts.format])(
+            source, access="sequential", fail_on=_FAIL_ON[facts.format]
+        )
         if (picture.width, picture.height) != (facts.width, facts.height) or picture.format not in _SAMPLES:
             raise damaged(facts)
         region = vips.Region.new(picture)
