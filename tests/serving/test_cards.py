@@ -42,6 +42,7 @@ class Machine:
 
     used: tuple[str, ...] = (CUDA, TENSORRT)  # providers that a session really uses
     records: bool = True
+    seconds: float = 0.0  # that a run through buffers takes for each item
     broken: str = ""  # what ONNX Runtime says when a session is to be opened
     told: list[dict[str, dict[str, str]]] = field(default_factory=list)  # for each session, by provider
     runs: list[int] = field(default_factory=list)  # of how many items each run through buffers was
@@ -72,7 +73,9 @@ class Card:
         return [self._provider]
 
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
-        self._machine.runs.append(binding.get_outputs()[0].shape()[0])
+        count = binding.get_outputs()[0].shape()[0]
+        self._machine.runs.append(count)
+        time.sleep(count * self._machine.seconds)
         self._own.run_with_iobinding(binding, options)
 
     def __getattr__(self, name: str) -> Any:
@@ -141,11 +144,16 @@ def test_runs_have_the_sizes_that_were_prepared_and_no_others(machine: Machine, 
 
 
 def test_how_many_images_make_a_run_is_measured_and_the_rest_is_given_back(machine: Machine, asked):
-    engine = served(asked(BATCH_SIZE="Auto"))
+    machine.seconds = 0.005  # an image: two at once gain nothing
+    loaded = loading.load(asked(BATCH_SIZE="Auto"))
+    tried = set(machine.runs)
     machine.runs.clear()
-    mask(engine, cracked(64, 64)[0])
+    for count in (2, 1):
+        assert len(loaded.session.run(np.zeros((count, 3, 64, 64), np.float32))) == count
 
-    assert machine.runs == [1]
+    assert loaded.warmth.batch_size == 1
+    assert tried == {1, 2}
+    assert machine.runs == [1]  # two are run as any session would
 
 
 def test_a_graph_of_fixed_batch_is_prepared_for_that_alone(machine: Machine, asked):
@@ -209,6 +217,13 @@ def test_auto_goes_on_with_the_processor_where_the_card_is_not_used(machine: Mac
     assert mask(engine, cracked(64, 64)[0]).any()
     assert engine.model.provider == CPU
     assert "it is not used" in caplog.text
+
+
+def test_the_library_may_not_go_on_with_the_processor_by_itself(asked):
+    # What its own fallback would do can only be seen where a provider fails: on a card.
+    opened = session.load_session(asked().model_path, onnxruntime.SessionOptions(), [(CPU, {})])
+
+    assert opened._enable_fallback is False
 
 
 def test_auto_takes_the_card(machine: Machine, asked, monkeypatch):

@@ -103,3 +103,12 @@ def test_the_oldest_are_thrown_away_and_what_a_killed_process_left(tmp_path: Pat
     assert "model-39" in kept
     assert "model-0" not in kept
     assert not (tmp_path / "building-left").exists()
+
+
+def test_engines_in_use_are_not_the_oldest(tmp_path: Path):
+    builder = Builder()
+    for number in range(40):
+        with_engines(tmp_path, "in use", builder)
+        with_engines(tmp_path, f"model-{number}", Builder())
+
+    assert builder.built == 1
