@@ -34,17 +34,19 @@ def diagnose(
     refusal: Refusal | None = None,
     *,
     on_trial: bool = False,
+    engine_claim: str | None = None,
 ) -> Finding | None:
     """Why the pods of one revision are not all ready; None where they are, or are only on their way.
 
-    On trial (a candidate) a pod that was killed for its memory counts even after it has become ready again.
+    On trial (a candidate) a pod that was killed for its memory counts even after it has become ready again. `engine_claim` is the
+    one that spec.serving.engineCacheClaimName names: any other is the model's.
     """
     findings = [refused(refusal)] if refusal else []
     if deployment and deployment.replica_failure:
         findings += _not_created(deployment.replica_failure)
     for pod in pods:
         if not pod.deleting and pod.phase not in ("Succeeded", "Failed"):
-            findings += _examine(pod, on_trial=on_trial)
+            findings += _examine(pod, engine_claim, on_trial=on_trial)
     return min(findings, key=lambda finding: (finding.patience, finding.reason, finding.message), default=None)
 
 
@@ -78,7 +80,7 @@ def _not_created(message: str) -> Iterator[Finding]:
         yield Finding(Patience.SHORT, Reason.APPLY_REJECTED, clip(f"No pod can be created: {said}"))
 
 
-def _examine(pod: ObservedPod, *, on_trial: bool) -> Iterator[Finding]:
+def _examine(pod: ObservedPod, engine_claim: str | None, *, on_trial: bool) -> Iterator[Finding]:
     killed = [container for container in pod.containers if container.exit_reason == "OOMKilled"]
     if on_trial and killed:
         yield out_of_memory(killed[0], pod)
@@ -89,17 +91,19 @@ def _examine(pod: ObservedPod, *, on_trial: bool) -> Iterator[Finding]:
         yield Finding(Patience.LONG, Reason.NODE_LOST, clip(text))
         return
     if pod.unschedulable_message:
-        yield _unschedulable(pod)
+        yield _unschedulable(pod, engine_claim)
     for container in pod.containers:
         if not container.ready and (finding := examine_container(pod, container)):
             yield finding
 
 
-def _unschedulable(pod: ObservedPod) -> Finding:
+def _unschedulable(pod: ObservedPod, engine_claim: str | None) -> Finding:
     said = _ASIDE.sub("", pod.unschedulable_message)
     if claim := _CLAIM.search(said):
-        text = f"PersistentVolumeClaim {claim[1]} does not exist in the namespace of pod {pod.name}; create it, or correct spec.model.uri or spec.serving.engineCacheClaimName"
-        return Finding(Patience.SHORT, Reason.MODEL_NOT_FOUND, clip(text))
+        engines = claim[1] == engine_claim
+        field = "spec.serving.engineCacheClaimName" if engines else "spec.model.uri"
+        text = f"PersistentVolumeClaim {claim[1]} does not exist in the namespace of pod {pod.name}; create it, or correct {field}"
+        return Finding(Patience.SHORT, Reason.UNSCHEDULABLE if engines else Reason.MODEL_NOT_FOUND, clip(text))
     _, reason, remedy = next(entry for entry in _ROOM if entry[0] in said)
     text = f"No node takes pod {pod.name}: {said.rstrip('. ')}; {remedy}"
     return Finding(Patience.SHORT, reason, clip(text))

@@ -151,7 +151,8 @@ def _evidence(observed: Observed, before: Status, spec: Spec, wanted: Source, no
     deployment = next((one for one in observed.deployments if one.revision == wanted.revision), None)
     refusal = observed.refusals.get(ChildKey("Deployment", revision_name(observed.model, wanted.revision)))
     on_trial = before.stable is None or before.stable.revision != wanted.revision
-    finding = diagnose(deployment, pods, refusal, on_trial=on_trial)
+    engine_claim = wanted.serving.engine_cache_claim_name
+    finding = diagnose(deployment, pods, refusal, on_trial=on_trial, engine_claim=engine_claim)
     if finding is None or finding.reason is Reason.CRASH_LOOP:
         finding = remembered(before, observed.model.generation, pods) or finding
     return Evidence(

@@ -259,6 +259,13 @@ def test_pods_that_cannot_be_created(failure: str, expected: str, text: str) -> 
     assert "x8z2q" not in finding.message, "the name changes with every try, and status with it"
 
 
+def test_a_claim_for_engines_that_is_not_there_is_no_fault_of_the_model() -> None:
+    finding = diagnose(None, pods(raw_pod(conditions=[unschedulable(NO_CLAIM)])), engine_claim="models")
+    assert finding is not None
+    assert finding.reason == "Unschedulable"
+    assert finding.message.endswith("create it, or correct spec.serving.engineCacheClaimName.")
+
+
 def test_a_service_account_that_is_not_there_yet_is_no_cause() -> None:
     assert (
         diagnose(deployment('error looking up service account roads/pavement: serviceaccount "pavement" not found'), ())

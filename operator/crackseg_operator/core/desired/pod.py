@@ -91,7 +91,9 @@ def _fetch(source: Source, pull_policy: str) -> dict[str, Any]:
     container["resources"] = _resources(source, gpus=0)
     container["volumeMounts"] = [_mount(_MODELS, contract.MODEL_FOLDER), _mount(_SCRATCH, contract.SCRATCH_FOLDER)]
     if claim := _claim(source):
-        container["volumeMounts"].append(_mount(_CLAIM, f"{contract.CLAIM_FOLDER}/{claim}", read_only=True))
+        # Where it is the engines' too, it is one volume: the kubelet waits for ever for a second one of the same claim.
+        volume = _ENGINES if claim == source.serving.engine_cache_claim_name else _CLAIM
+        container["volumeMounts"].append(_mount(volume, f"{contract.CLAIM_FOLDER}/{claim}", read_only=True))
     if secret := source.model.credentials_secret_name:
         container["envFrom"] = [{"secretRef": {"name": secret}}]
     return container
@@ -176,10 +178,11 @@ def _resources(source: Source, gpus: int) -> dict[str, Any]:
 
 def _volumes(source: Source) -> list[dict[str, Any]]:
     volumes: list[dict[str, Any]] = [{"name": _MODELS, "emptyDir": {}}, {"name": _SCRATCH, "emptyDir": {}}]
-    if claim := _claim(source):
+    engines = source.serving.engine_cache_claim_name
+    if (claim := _claim(source)) and claim != engines:
         # Read-only for the whole pod: one claim serves many, and the kubelet leaves its files' owners alone.
         volumes.append({"name": _CLAIM, "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
-    if engines := source.serving.engine_cache_claim_name:
+    if engines:
         volumes.append({"name": _ENGINES, "persistentVolumeClaim": {"claimName": engines}})
     return volumes
 
