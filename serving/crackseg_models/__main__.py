@@ -1,4 +1,4 @@
-"""`python -m crackseg_models`: render, train, export, quantize, report, bad. Arguments in, files and tables out; decides nothing."""
+"""`python -m crackseg_models`: render, train, export, quantize, bundle, report, bad. Arguments in, files and tables out; decides nothing."""
 
 import argparse
 import os
@@ -84,6 +84,19 @@ def _quantize(options: argparse.Namespace) -> None:
             before, after = (f"{iou:.4f}" for iou in figures.iou) if figures.iou else ("-", "-")
             print(f"{name:<12}{figures.pictures:>10}{figures.agreement:>11.4f}{before:>12}{after:>11}", flush=True)
     print(f"{out}: {out.stat().st_size / 1e6:.1f} MB, {options.model.stat().st_size / 1e6:.1f} MB before")
+
+
+def _bundle(options: argparse.Namespace) -> None:
+    from crackseg_models.bundle import bundle
+    from crackseg_models.quantize import photographs, rendered_check
+
+    with tempfile.TemporaryDirectory() as folder:
+        folders = [(images, None) for images in options.images]
+        check = photographs(folders).check if folders else rendered_check(Path(folder), options.workers)
+        bundle(options.model, options.variants, check, options.out, Path(folder))
+    print(
+        f"{options.out}: {options.out.stat().st_size / 1e6:.1f} MB, {options.model.stat().st_size / 1e6:.1f} MB before"
+    )
 
 
 def _version(path: Path) -> str:
@@ -188,6 +201,18 @@ def _add_quantize(commands: Commands) -> None:
     command.add_argument("--out", type=Path, help="default: beside the model, as NAME-int8.onnx")
 
 
+def _add_bundle(commands: Commands) -> None:
+    command = commands.add_parser(
+        "bundle", help="one file of a model, other precisions of it, and photographs to check by"
+    )
+    command.set_defaults(run=_bundle)
+    command.add_argument("model", type=Path)
+    command.add_argument("variants", type=Path, nargs="*", help="made of it by quantize")
+    command.add_argument("--images", type=Path, action="append", default=[], help="photographs; default: rendered ones")
+    command.add_argument("--workers", type=int, default=1, help="that render pictures")
+    command.add_argument("--out", type=Path, required=True)
+
+
 def _add_report(commands: Commands) -> None:
     command = commands.add_parser("report", help="IoU and F1 on pictures that no training saw")
     command.set_defaults(run=_report)
@@ -225,7 +250,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="crackseg_models", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (_add_render, _add_train, _add_export, _add_quantize, _add_report, _add_tiles, _add_bad):
+    for add in (_add_render, _add_train, _add_export, _add_quantize, _add_bundle, _add_report, _add_tiles, _add_bad):
         add(commands)
     return top
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import override
 
 from crackseg_models.metrics import Counts, count
-from crackseg_serving import contract
+from crackseg_serving import contract, imaging
 from crackseg_serving.admission import Ticket
 from crackseg_serving.answers import Output
 from crackseg_serving.batching import Array
@@ -104,15 +104,15 @@ class Agreement:
 
 def compare(model: Served, other: Served, pictures: Sequence[Picture]) -> Agreement:
     """`other` beside `model` on `pictures`; ValueError where there is nothing to compare."""
-    between, first, second = Counts(), Counts(), Counts()
+    between, first, second = imaging.Overlap(), Counts(), Counts()
     known = 0
     for picture in pictures:
         expected, found, truth = model.mask(picture), other.mask(picture), picture.truth()
-        between += count(found, expected)
+        between += imaging.overlap(found, expected)
         if truth is not None:
             first, second, known = first + count(expected, truth), second + count(found, truth), known + 1
-    if between.hits + between.missed == 0:
+    if between.expected == 0:
         raise ValueError(
             f"the model finds no crack in any of the {len(pictures)} pictures: compare on some that have cracks"
         )
-    return Agreement(len(pictures), between.iou, (first.iou, second.iou) if known else None)
+    return Agreement(len(pictures), between.agreement, (first.iou, second.iou) if known else None)

@@ -56,8 +56,13 @@ def photographs(folders: Sequence[tuple[Path, Path | None]]) -> Pictures:
 def rendered(folder: Path, workers: int = 1) -> Pictures:
     """Rendered pictures, written into `folder`: what there is to go by without photographs."""
     calibration = write_all(Order(CALIBRATION, CALIBRATION_SEED, (512, 512)), folder / "calibration", workers)
+    return Pictures([Picture(path) for path in calibration], rendered_check(folder, workers))
+
+
+def rendered_check(folder: Path, workers: int = 1) -> dict[str, list[Picture]]:
+    """Those of them to compare on."""
     check = write_all(Order(RENDERED, FIRST_SEED, (512, 512)), folder / "check", workers)
-    return Pictures([Picture(path) for path in calibration], {"rendered": [_with_mask(path) for path in check]})
+    return {"rendered": [_with_mask(path) for path in check]}
 
 
 def make(variant: Variant, pictures: Pictures) -> Iterator[tuple[str, Agreement]]:

@@ -18,6 +18,7 @@ MODEL_VERSION: Final = "MODEL_VERSION"
 MODEL_URI: Final = "MODEL_URI"  # init container
 MODEL_SHA256: Final = "MODEL_SHA256"  # init container; empty: any bytes, the digest is reported
 INFERENCE_DEVICE: Final = "INFERENCE_DEVICE"  # Auto | CPU | CUDA | TensorRT
+PRECISION: Final = "PRECISION"  # Exact | Auto
 APP_HOST: Final = "APP_HOST"
 APP_PORT: Final = "APP_PORT"
 APP_GRPC_PORT: Final = "GRPC_PORT"  # 0: no gRPC

@@ -43,6 +43,7 @@ class Model:
     version: str
     digest: str  # "sha256:<64 hex>"
     provider: str
+    precision: str  # in which it is computed
     signature: Signature
     threshold_percent: int
     tile: tuple[int, int]  # height, width of what a run takes
@@ -124,6 +125,7 @@ class Engine:
             "version": model.version,
             "digest": model.digest,
             "provider": model.provider,
+            "precision": model.precision,
         }
 
     def queue_depth(self) -> float:
@@ -146,7 +148,7 @@ class Engine:
         )
         self._way = lru_cache(64)(lambda names: lambda items: Outputs(session.run_outputs(items, names)))
         self._model = model = _describe(settings, loaded)
-        self.metrics.serving(model.name, model.version, model.digest, model.provider)
+        self.metrics.serving(model.name, model.version, model.digest, model.provider, model.precision)
         if not session.on_cpu:
             self._watch_cards()
 
@@ -252,6 +254,7 @@ def _describe(settings: Settings, loaded: Loaded) -> Model:
         version=settings.model_version or signature.metadata.version or "unknown",
         digest=loaded.digest,
         provider=session.provider,
+        precision=session.precision,
         signature=signature,
         threshold_percent=settings.threshold_percent or signature.metadata.threshold_percent,
         tile=loaded.tile,

@@ -68,7 +68,9 @@ class Metrics:
         self.tiles_computed, self.tiles_skipped = _tiles(registry)
         self._queue = self._gauge(QUEUE_DEPTH_METRIC, "Requests waiting for a worker, and tiles waiting for a run.")
         self._model = self._gauge(
-            "crackseg_model_info", "1, with what is served as labels.", "name", "version", "digest", "provider"
+            "crackseg_model_info",
+            "1, with what is served as labels.",
+            *("name", "version", "digest", "provider", "precision"),
         )
         self._ready = self._gauge("crackseg_ready", "1 while the server answers that it is ready.")
 
@@ -114,9 +116,9 @@ class Metrics:
         """Where the memory of cards is asked for at scrape time."""
         self.registry.register(_Cards(read))
 
-    def serving(self, name: str, version: str, digest: str, provider: str) -> None:
-        """What is served."""
-        self._model.labels(name, version, digest, provider).set(1)
+    def serving(self, name: str, version: str, digest: str, provider: str, precision: str) -> None:
+        """What is served, and how it is computed."""
+        self._model.labels(name, version, digest, provider, precision).set(1)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""

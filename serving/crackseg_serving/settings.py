@@ -17,6 +17,7 @@ from typing import Final
 from crackseg_serving import cgroup, contract
 
 DEVICES: Final = ("Auto", "CPU", "CUDA", "TensorRT")
+PRECISIONS: Final = ("Exact", "Auto")
 LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 # Names that only the server knows: its limits.
@@ -48,6 +49,7 @@ class Settings:
     model_version: str
     model_sha256: str
     device: str
+    precision: str  # Exact: as the file says; Auto: what is fastest with the same masks
     host: str
     port: int
     grpc_port: int  # 0: no gRPC
@@ -97,6 +99,7 @@ def _read(env: Mapping[str, str], processors: int) -> Settings:
         model_version=_text(env, contract.MODEL_VERSION, ""),
         model_sha256=_text(env, contract.MODEL_SHA256, "").removeprefix("sha256:").lower(),
         device=_choice(env, contract.INFERENCE_DEVICE, "Auto", DEVICES),
+        precision=_choice(env, contract.PRECISION, "Exact", PRECISIONS),
         host=_text(env, contract.APP_HOST, "0.0.0.0"),  # noqa: S104 - a pod's probes and proxies come from outside
         port=_whole(env, contract.APP_PORT, contract.PORT, 0, 65535),
         grpc_port=_whole(env, contract.APP_GRPC_PORT, contract.GRPC_PORT, 0, 65535),

@@ -17,31 +17,7 @@ from crackseg_models.photographs import held_back
 from crackseg_models.prediction import Model
 from crackseg_models.quantize import photographs
 
-PHOTOGRAPHS = Path(__file__).parents[2] / "deploy/samples/photographs"
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Twelve pieces of the sample photographs with their masks, four of them held back by their bytes."""
-    folder = tmp_path_factory.mktemp("road")
-    for sub in ("images", "masks"):
-        (folder / sub).mkdir()
-    for number in range(12):
-        name = ("branching", "map")[number % 2]
-        piece(PHOTOGRAPHS / f"{name}.jpg", folder / "images" / f"{number}.png", number, apart=number % 3 == 0)
-    return folder
-
-
-def piece(photograph, out, number, *, apart):
-    """A piece of 224 pixels; from where, its bytes decide: they are of those held `apart`, or not."""
-    picture, mask = cv2.imread(str(photograph)), cv2.imread(str(photograph.with_suffix(".mask.png")), 0)
-    for left in range(40 * (number // 2), picture.shape[1] - 224):
-        part = np.s_[160:384, left : left + 224]
-        cv2.imwrite(str(out), picture[part])
-        if held_back(out) == apart and (mask[part] > 0).sum() > 800:
-            cv2.imwrite(str(out.parents[1] / "masks" / out.name), mask[part])
-            return
-    raise AssertionError(f"{photograph} has no such piece")
+SAMPLES = Path(__file__).parents[2] / "deploy/samples"
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +32,7 @@ def made(pictures, tmp_path_factory, sample):
 
 @pytest.fixture(scope="module")
 def sample():
-    return PHOTOGRAPHS.parent / "pavement-2.0.0.onnx"
+    return SAMPLES / "pavement-2.0.0.onnx"
 
 
 def quantize(model, pictures, out, *more, minimum):

@@ -3,6 +3,8 @@ and tells what ONNX Runtime was told."""
 
 from __future__ import annotations
 
+import base64
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,13 +13,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pynvml
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
-from tests.serving.models import DarkModel
+from onnx import TensorProto, helper
+from tests.serving.models import DarkModel, slowed
 from tests.serving.pictures import cracked, encoded, mask_of
+from tests.serving.waiting import until
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
@@ -28,6 +32,7 @@ from crackseg_serving.runtime import card as card_module
 from crackseg_serving.runtime import loading, providers, session
 from crackseg_serving.runtime.lanes import Device
 from crackseg_serving.runtime.providers import CPU, CUDA, TENSORRT, cards
+from crackseg_serving.runtime.session import Graph
 from crackseg_serving.segmentation import Output, segment
 from crackseg_serving.settings import Settings, from_environment
 
@@ -47,11 +52,11 @@ class Machine:
     told: list[dict[str, dict[str, str]]] = field(default_factory=list)  # for each session, by provider
     runs: list[int] = field(default_factory=list)  # of how many items each run through buffers was
 
-    def load(self, path: Path, options: Any, wanted: Any) -> Any:
+    def load(self, graph: Graph, options: Any, wanted: Any) -> Any:
         told = {name: dict(options) for name, options in wanted}
         first = next(iter(told))
         if first == CPU:
-            return session.load_session(path, options, wanted)
+            return session.load_session(graph, options, wanted)
         recording = told.get(CUDA, {}).get("enable_cuda_graph") == "1"
         if recording and not self.records:
             raise RuntimeError("This session cannot use the graph capture feature")
@@ -60,7 +65,7 @@ class Machine:
         if first == TENSORRT:
             Path(told[TENSORRT]["trt_engine_cache_path"], "model.engine").write_text("engine")
         self.told.append(told)
-        return Card(self, session.load_session(path, options, [(CPU, {})]), first if first in self.used else CPU)
+        return Card(self, session.load_session(graph, options, [(CPU, {})]), first if first in self.used else CPU)
 
 
 class Card:
@@ -118,6 +123,10 @@ def mask(engine: Engine, photograph: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ticket = Ticket(time.monotonic() + DEADLINE)
     answer = engine.start(lambda: segment(engine, encoded(photograph), Output.MASK, None, ticket), ticket)
     return mask_of(answer.result(DEADLINE))
+
+
+def lanes() -> int:
+    return sum(thread.name.startswith("lane-") for thread in threading.enumerate())
 
 
 def test_a_photograph_has_the_mask_that_the_processor_gives(machine: Machine, asked):
@@ -221,7 +230,7 @@ def test_auto_goes_on_with_the_processor_where_the_card_is_not_used(machine: Mac
 
 def test_the_library_may_not_go_on_with_the_processor_by_itself(asked):
     # What its own fallback would do can only be seen where a provider fails: on a card.
-    opened = session.load_session(asked().model_path, onnxruntime.SessionOptions(), [(CPU, {})])
+    opened = session.load_session(Graph(asked().model_path), onnxruntime.SessionOptions(), [(CPU, {})])
 
     assert opened._enable_fallback is False
 
@@ -339,3 +348,20 @@ def test_cards_are_what_the_container_was_given(tmp_path: Path, nodes: list[str]
         (tmp_path / "dev" / node).touch()
 
     assert cards(tmp_path, environment) == found
+
+
+def test_a_faster_fp16_variant_is_chosen_and_the_file_is_closed(machine: Machine, asked, tmp_path: Path):
+    settings = asked(PRECISION="Auto", BATCH_SIZE="2")
+    quick = settings.model_path.read_bytes()
+    model = slowed(onnx.load_from_string(quick))
+    photograph = encoded(cracked()[0], ".jpg")
+    brought = {"crackseg.variant.fp16": quick, "crackseg.check.photographs": photograph}
+    helper.set_model_props(model, {key: base64.b64encode(data).decode() for key, data in brought.items()})
+    onnx.save(model, settings.model_path)
+    before = lanes()
+    engine = served(settings)
+
+    assert (engine.model.provider, engine.model.precision) == (CUDA, "FP16")
+    until(lambda: lanes() == before + 2, "only its own lanes are left")
+    assert mask(engine, cracked(200, 260)[0]).any()
+    assert max(machine.runs) == 2

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +9,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import helper
 from tests.serving.conftest import Serve
-from tests.serving.models import DarkModel
+from tests.serving.models import DarkModel, slowed
 from tests.serving.pictures import mask_of, overlap
 
 from crackseg_serving.engine import Engine
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.runtime import loading
-from crackseg_serving.runtime.session import Session, open_sessions
+from crackseg_serving.runtime.session import Graph, Session, open_sessions
 from crackseg_serving.runtime.warmup import fastest
 from crackseg_serving.settings import from_environment
 
@@ -27,7 +24,6 @@ pytestmark = pytest.mark.serving
 
 SAMPLES = Path(__file__).parents[2] / "deploy/samples"
 SIDE = 256
-TURNS = 60  # sines of every pixel: many times what the small model costs
 openvino = pytest.mark.skipif(
     "OpenVINOExecutionProvider" not in onnxruntime.get_available_providers(),
     reason="the package onnxruntime-openvino is not installed (it replaces onnxruntime)",
@@ -36,22 +32,7 @@ openvino = pytest.mark.skipif(
 
 def opened(model: onnx.ModelProto, path: Path) -> Session:
     onnx.save(model, path)
-    return open_sessions(path, 1)[0]
-
-
-def slowed(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same answers, after work that changes nothing."""
-    slow = copy.deepcopy(model)
-    last = slow.graph.node[-1]
-    assert list(last.output) == ["mask"]
-    last.output[:] = ["done"]
-    names = ["done", *(f"turn{number}" for number in range(TURNS))]
-    for before, after in itertools.pairwise(names):
-        slow.graph.node.append(helper.make_node("Sin", [before], [after]))
-    slow.graph.node.append(helper.make_node("Clip", [names[-1], "none", "none"], ["nothing"]))
-    slow.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0), "none"))
-    slow.graph.node.append(helper.make_node("Add", ["done", "nothing"], ["mask"]))
-    return slow
+    return open_sessions(Graph(path), 1)[0]
 
 
 @pytest.fixture
@@ -104,7 +85,7 @@ def test_a_model_of_8_bits_is_served_and_says_what_it_is(serve: Serve):
 @openvino
 @pytest.mark.parametrize("name", ["pavement-2.0.0", "pavement-2.0.0-int8"])
 def test_openvino_gives_what_onnx_runtime_gives(name: str):
-    alone, other = open_sessions(SAMPLES / f"{name}.onnx", 2)
+    alone, other = open_sessions(Graph(SAMPLES / f"{name}.onnx"), 2)
     picture = np.random.default_rng(0).normal(0, 1, (1, 3, 128, 160)).astype(np.float32)
     expected = alone.run(picture)
 

@@ -173,6 +173,8 @@ class Serving(Model):
     """Where the model runs. Auto takes a GPU where gpus is set and the CPU otherwise. CUDA and TensorRT need gpus, and fail (reason ProviderFallback) rather than run on the CPU unseen."""
     gpus: int = Field(0, ge=0, le=16)
     """GPUs for each pod, requested as nvidia.com/gpu."""
+    precision: Literal["Exact", "Auto"] = "Exact"
+    """What the model is computed in. Exact: what its file says, so that every pod gives the same masks. Auto: the fastest that the pod's node offers without changing the masks. At its start the server tries the file's INT8 variant (on a CPU) or FP16 variant (on a GPU), and bfloat16 where image and processor have it; one is taken if at least 0.98 of its masks of the photographs that the file brings agree with the file's own, and if it is 1.1 times as fast. Pods on different nodes may then give slightly different masks. A file that brings no photographs is computed as it says."""
     image: ImageReference | None = None
     """The serving image. Absent: the operator's own default for the device."""
     batching: Batching = Field(default_factory=Batching)

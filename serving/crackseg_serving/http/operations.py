@@ -43,6 +43,7 @@ async def model_info(engine: Engine, _request: Request) -> Response:
             "version": model.version,
             "digest": model.digest,
             "provider": model.provider,
+            "precision": model.precision,
             "thresholdPercent": model.threshold_percent,
             "input": {
                 **asdict(signature.input),

@@ -4,6 +4,7 @@ Used by the engine, the gate and the page. Pure and synchronous: no model runtim
 `uint8 [H, W, 3]`, masks `uint8 [H, W]` with 255 for crack, probabilities on a picture `uint8 [H, W]` with 255 for one.
 """
 
+from crackseg_serving.imaging.agreement import LEAST_AGREEMENT, Overlap, overlap
 from crackseg_serving.imaging.bitmask import BitMask
 from crackseg_serving.imaging.blocks import BLOCK_HEIGHT, MARGIN, BlockMeasurer
 from crackseg_serving.imaging.decode import BACKWARDS, DecodedImage, DecodeLimits, decode, turn
@@ -38,6 +39,7 @@ from crackseg_serving.imaging.whole import scale_map, scale_picture, scaled_mask
 __all__ = [
     "BACKWARDS",
     "BLOCK_HEIGHT",
+    "LEAST_AGREEMENT",
     "MARGIN",
     "PIXELS",
     "BitMask",
@@ -55,6 +57,7 @@ __all__ = [
     "Measurements",
     "NotAnImage",
     "OutputFormat",
+    "Overlap",
     "Placement",
     "Polygon",
     "Position",
@@ -79,6 +82,7 @@ __all__ = [
     "mask_png",
     "measure",
     "open_strips",
+    "overlap",
     "overlay",
     "overlay_jpeg",
     "overlay_png",

@@ -10,13 +10,16 @@ import hashlib
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from crackseg_serving.failures import ModelFailure
-from crackseg_serving.runtime.providers import CPU, choose
-from crackseg_serving.runtime.session import Session, open_sessions
+from crackseg_serving.runtime.choice import Candidate, View, choose_precision
+from crackseg_serving.runtime.providers import BF16, CPU, choose, has_bfloat16, has_openvino, read_cpuinfo
+from crackseg_serving.runtime.session import Graph, Session, open_sessions
 from crackseg_serving.runtime.signature import tile_shape, whole_size
+from crackseg_serving.runtime.variants import Brought, take_apart
 from crackseg_serving.runtime.warmup import Warmth, fastest, warm_up
 from crackseg_serving.settings import Settings
 
@@ -44,7 +47,8 @@ def load(settings: Settings) -> Loaded:
         )
     with ThreadPoolExecutor(1) as beside:
         digest = beside.submit(_checked_digest, settings)
-        session, warmth = _warmed(settings, digest)
+        brought = take_apart(settings.model_path, decoded=settings.precision == "Auto")
+        session, warmth = _warmed(settings, brought, digest)
     whole = whole_size(session.signature, settings.input_size)
     return Loaded(
         session=session,
@@ -56,38 +60,77 @@ def load(settings: Settings) -> Loaded:
     )
 
 
-def _warmed(settings: Settings, digest: Future[str]) -> tuple[Session, Warmth]:
+def _warmed(settings: Settings, brought: Brought, digest: Future[str]) -> tuple[Session, Warmth]:
+    graph = Graph(settings.model_path, brought.model)
     provider = choose(settings.device)
     if provider != CPU:
         try:
-            return _on_cards(settings, provider, digest.result())
+            session, warmth = _on_cards(settings, graph, provider, digest.result())
+            return _chosen_on_cards(settings, provider, session, brought) or (session, warmth)
         except ModelFailure as failure:
             if failure.reason != "ProviderFallback" or settings.device != "Auto":
                 raise
             _LOG.warning("the container has a card and it is not used: look for the driver (%s)", failure.message)
-    sessions = open_sessions(settings.model_path, settings.processors)
+    sessions = open_sessions(graph, settings.processors)
     digest.result()  # nothing is run that is not what was asked for
     size = _size(settings, sessions[0])
-    session = fastest(sessions, size)
+    session = _chosen(settings, graph, fastest(sessions, size), brought)
     return session, warm_up(session, size, settings.batch_size)
 
 
-def _on_cards(settings: Settings, provider: str, digest: str) -> tuple[Session, Warmth]:
+def _chosen(settings: Settings, graph: Graph, own: Session, brought: Brought) -> Session:
+    """What a processor computes: the file itself, or, where the settings let it, its INT8 variant, or the file in bfloat16."""
+    if settings.precision != "Auto":
+        return own
+    graphs = [_variant(settings, "INT8", own, brought)] if "INT8" in brought.variants else []
+    if has_openvino() and has_bfloat16(read_cpuinfo()):
+        graphs.append(replace(graph, precision=BF16))
+    others = [Candidate(one.precision, partial(open_sessions, one, settings.processors)) for one in graphs]
+    return choose_precision(own, others, brought.photographs, _view(settings, own))
+
+
+def _chosen_on_cards(
+    settings: Settings, provider: str, own: Session, brought: Brought
+) -> tuple[Session, Warmth] | None:
+    """The FP16 variant, warm, where the settings let it be chosen and it is; None for the file itself."""
+    if settings.precision != "Auto":
+        return None
+    others = []
+    if variant := brought.variants.get("FP16"):
+        graph, digest = _variant(settings, "FP16", own, brought), hashlib.sha256(variant).hexdigest()
+        others.append(Candidate("FP16", lambda: [_on_cards(settings, graph, provider, digest)[0]]))
+    session = choose_precision(own, others, brought.photographs, _view(settings, own))
+    return None if session is own else (session, warm_up(session, _size(settings, session), settings.batch_size))
+
+
+def _variant(settings: Settings, precision: str, own: Session, brought: Brought) -> Graph:
+    return Graph(settings.model_path, brought.variants[precision], precision, own.properties)
+
+
+def _view(settings: Settings, session: Session) -> View:
+    threshold = settings.threshold_percent or session.signature.metadata.threshold_percent
+    whole = whole_size(session.signature, settings.input_size) is not None
+    return View(_size(settings, session), whole, settings.tile_overlap, threshold)
+
+
+def _on_cards(settings: Settings, graph: Graph, provider: str, digest: str) -> tuple[Session, Warmth]:
     """With recorded runs, and where the model does not allow that, without."""
     try:
-        return _warmed_on_cards(settings, provider, digest, record=True)
+        return _warmed_on_cards(settings, graph, provider, digest, record=True)
     except ModelFailure as failure:
         if failure.reason != "ContractMismatch":
             raise
-        found = _warmed_on_cards(settings, provider, digest, record=False)  # says again what else is wrong
+        found = _warmed_on_cards(settings, graph, provider, digest, record=False)  # says again what else is wrong
         _LOG.warning("runs are not recorded: %s", failure.message, extra={"provider": found[0].provider})
         return found
 
 
-def _warmed_on_cards(settings: Settings, provider: str, digest: str, *, record: bool) -> tuple[Session, Warmth]:
+def _warmed_on_cards(
+    settings: Settings, graph: Graph, provider: str, digest: str, *, record: bool
+) -> tuple[Session, Warmth]:
     from crackseg_serving.runtime.card import open_on_cards  # not where there is none: a start is short
 
-    session = open_on_cards(settings, provider, digest, record=record)
+    session = open_on_cards(settings, graph, provider, digest, record=record)
     try:
         return session, warm_up(session, _size(settings, session), settings.batch_size)
     except ModelFailure:

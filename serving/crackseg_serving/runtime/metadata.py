@@ -35,6 +35,7 @@ class Metadata:
     activation: Activation | None
     classes: tuple[str, ...]
     threshold_percent: int
+    precision: str  # in which the graph computes, for people: FP32, INT8, …
 
 
 def parse_metadata(properties: Mapping[str, str]) -> Metadata:
@@ -56,6 +57,7 @@ def parse_metadata(properties: Mapping[str, str]) -> Metadata:
         activation=cast("Activation | None", _choice(value, "output.activation", ("sigmoid", "none", "softmax"))),
         classes=tuple(name.strip() for name in value.get("classes", "").split(",") if name.strip()),
         threshold_percent=_whole(value, "threshold_percent", 50, 1, 99),
+        precision=value.get("precision") or "FP32",
     )
 
 

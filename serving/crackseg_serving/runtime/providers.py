@@ -20,6 +20,8 @@ _LOG = logging.getLogger("crackseg.runtime")
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 OPENVINO: Final = "OpenVINOExecutionProvider"
+BF16: Final = "BF16"  # no file says so: OpenVINO is told to compute in it
+_IN_BFLOAT16: Final = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
 _PROVIDERS: Final = {"CPU": CPU, "CUDA": CUDA, "TensorRT": TENSORRT}
 
 
@@ -66,13 +68,33 @@ def fallback(device: str, why: str) -> ModelFailure:
     )
 
 
-def openvino_options(threads: int, streams: int) -> dict[str, str]:
-    """`streams` runs at once of `threads` each."""
+def has_openvino() -> bool:
+    """Whether this image has OpenVINO's kernels."""
+    return OPENVINO in onnxruntime.get_available_providers()
+
+
+def has_bfloat16(cpuinfo: str) -> bool:
+    """Whether the processor of `cpuinfo` (the kernel's list) multiplies in bfloat16: elsewhere it is emulated, slower than FP32."""
+    flags = next((line for line in cpuinfo.splitlines() if line.startswith("flags")), "")
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
+
+
+def read_cpuinfo() -> str:
+    """The kernel's list of processors; empty where there is none."""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def openvino_options(threads: int, streams: int, *, bfloat16: bool = False) -> dict[str, str]:
+    """`streams` runs at once of `threads` each; in `bfloat16`, else in what the file says."""
     return {
         "device_type": "CPU",
         "num_of_threads": str(threads * streams),
         "num_streams": str(streams),
-        "precision": "FP32",  # what the file says; without it processors with AMX compute in bf16, which nobody has checked
+        # Without either, processors with AMX compute in bf16, which nobody has checked.
+        **({"load_config": _IN_BFLOAT16} if bfloat16 else {"precision": "FP32"}),
     }
 
 

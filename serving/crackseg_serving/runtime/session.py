@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.lanes import Lanes
-from crackseg_serving.runtime.providers import CPU, OPENVINO, openvino_options
+from crackseg_serving.runtime.providers import BF16, CPU, OPENVINO, has_openvino, openvino_options
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
 
 _LOG = logging.getLogger("crackseg.runtime")
@@ -28,6 +29,16 @@ VERSION: Final[str] = onnxruntime.__version__
 _SPIN_MICROSECONDS: Final = "200"  # from one operator to the next; longer only where others need the core
 
 
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """What is to be opened, and how it is to be computed."""
+
+    path: Path  # the file, as failures call it
+    content: bytes | None = None  # what is opened in its place
+    precision: str = ""  # INT8, FP16: it is made so; BF16: it is to be computed so; empty: as its metadata say
+    properties: Mapping[str, str] = field(default_factory=dict)  # metadata that hold in place of its own
+
+
 class Session:
     """A loaded model. `signature` is as the graph declares it until the warm-up has settled it.
 
@@ -35,11 +46,12 @@ class Session:
     sessions as may run at once.
     """
 
-    def __init__(self, session: Any, wide: Any | None, signature: Signature, properties: dict[str, str]) -> None:
+    def __init__(self, session: Any, wide: Any | None, graph: Graph) -> None:
         self._session = session
         self._wide = wide
-        self.signature = signature
-        self.properties = properties  # the model's metadata, as written
+        own = session.session if isinstance(session, Lanes) else session
+        self.signature, self.properties = declared(own, graph)  # the properties: the model's metadata, as written
+        self.precision = graph.precision or self.signature.metadata.precision
         self.provider: str = session.get_providers()[0]
 
     @property
@@ -124,39 +136,49 @@ class Session:
         return np.ascontiguousarray(batch, DTYPES[self.signature.input.datatype])
 
 
-def open_sessions(path: Path, threads: int) -> list[Session]:
-    """Load the model at `path` for a processor, where a run on all cores has `threads`.
+def open_sessions(graph: Graph, threads: int) -> list[Session]:
+    """Load a model for a processor, where a run on all cores has `threads`.
 
-    One session, and in an image that has OpenVINO too, a second one for it: which is faster, the warm-up finds.
+    One session, and in an image that has OpenVINO too, a second one for it: which is faster, the warm-up finds. BF16 has that one
+    alone, for ONNX Runtime's own kernels do not compute so.
     Raises ModelFailure: ContractMismatch (no ONNX, or no segmentation model), OutOfMemory.
     """
     _share_memory()
-    sessions = [_session(path, (CPU,), threads)]
-    if OPENVINO in onnxruntime.get_available_providers():
+    if graph.precision == BF16:
+        return [_in_bfloat16(graph, threads)]
+    sessions = [_session(graph, (CPU,), threads)]
+    if has_openvino():
         try:
-            sessions.append(_session(path, (OPENVINO, CPU), threads))
+            sessions.append(_session(graph, (OPENVINO, CPU), threads))
         except ModelFailure as failure:
             _LOG.warning("OpenVINO does not take the model: %s", failure.message)
     return sessions
 
 
-def _session(path: Path, providers: tuple[str, ...], threads: int) -> Session:
+def _in_bfloat16(graph: Graph, threads: int) -> Session:
+    session = _session(graph, (OPENVINO, CPU), threads)
+    if session.provider != OPENVINO:
+        raise ModelFailure("ContractMismatch", "OpenVINO does not take the model")
+    return session
+
+
+def _session(graph: Graph, providers: tuple[str, ...], threads: int) -> Session:
     with ThreadPoolExecutor(1) as beside:
-        second = beside.submit(_open, path, providers, threads) if threads > 1 else None
-        session = _open(path, providers, 1, streams=threads)
+        second = beside.submit(_open, graph, providers, threads) if threads > 1 else None
+        session = _open(graph, providers, 1, streams=threads)
         wide = second.result() if second else None
-    return Session(session, wide, *declared(session))
+    return Session(session, wide, graph)
 
 
-def declared(session: Any) -> tuple[Signature, dict[str, str]]:
+def declared(session: Any, graph: Graph) -> tuple[Signature, dict[str, str]]:
     """What the graph of a session of ONNX Runtime says of itself, and the model's metadata. Raises ModelFailure (ContractMismatch)."""
     inputs = [_spec(value) for value in session.get_inputs()]
     outputs = [_spec(value) for value in session.get_outputs()]
-    properties = dict(session.get_modelmeta().custom_metadata_map)
+    properties = dict(graph.properties or session.get_modelmeta().custom_metadata_map)
     return read_signature(inputs, outputs, properties), properties
 
 
-def _open(path: Path, providers: tuple[str, ...], threads: int, *, streams: int = 1) -> Any:
+def _open(graph: Graph, providers: tuple[str, ...], threads: int, *, streams: int = 1) -> Any:
     """One session of ONNX Runtime, with `threads` for a run, of which OpenVINO does `streams` at once."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -169,33 +191,34 @@ def _open(path: Path, providers: tuple[str, ...], threads: int, *, streams: int 
     options.add_session_config_entry("session.use_env_allocators", "1")
     # A pattern wants one block for all tensors of a run, beside those that the arena has already.
     options.enable_mem_pattern = providers != (CPU,)
-    told = {OPENVINO: openvino_options(threads, streams)}
+    told = {OPENVINO: openvino_options(threads, streams, bfloat16=graph.precision == BF16)}
     try:
-        return load_session(path, options, [(provider, told.get(provider, {})) for provider in providers])
+        return load_session(graph, options, [(provider, told.get(provider, {})) for provider in providers])
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
-        raise _load_failure(error, path) from None
+        raise _load_failure(error, graph.path) from None
 
 
-def load_session(path: Path, options: Any, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Any:
+def load_session(graph: Graph, options: Any, providers: Sequence[tuple[str, Mapping[str, str]]]) -> Any:
     """A session of ONNX Runtime for these providers and what each is told. Raises what the library raises, of many kinds.
 
     Without the library's own fallback: it would go on with the processor, at the start or in the middle of service, unseen.
     """
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=list(providers), enable_fallback=0)
+    source = str(graph.path) if graph.content is None else graph.content
+    return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
 
 
-def peek(path: Path) -> tuple[Signature, dict[str, str]]:
+def peek(graph: Graph) -> tuple[Signature, dict[str, str]]:
     """What the graph declares, before anything is made of it. Raises ModelFailure."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        return declared(load_session(path, options, [(CPU, {})]))
+        return declared(load_session(graph, options, [(CPU, {})]), graph)
     except ModelFailure:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        raise _load_failure(error, path) from None
+        raise _load_failure(error, graph.path) from None
 
 
 @cache

@@ -1,7 +1,7 @@
 """Is this file a whole ONNX model? Told from its outermost bytes, without a protobuf library and without reading it all.
 
-An ONNX file is one protobuf message; its fields (tag, length, content) must follow each other exactly to the end of the
-file, and one of them is the graph. So a file cut short betrays itself, as does a page that says "please log in".
+Its outermost fields must follow each other exactly to the end of the file, and one of them is the graph. So a file cut short
+betrays itself, as does a page that says "please log in".
 Field numbers: onnx.proto, message ModelProto.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.onnxfile import outermost
 
 _GRAPH, _IR_VERSION = 7, 1
 _KNOWN_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _POINTER = b"version https://git-lfs.github.com/spec/"
 
 
@@ -46,45 +46,18 @@ def _check_head(head: bytes, size: int, shown: str) -> None:
 
 def _check_fields(file: BinaryIO, size: int, shown: str) -> None:
     seen: set[int] = set()
-    while file.tell() < size:
-        start = file.tell()
-        tag = _varint(file)
-        field, kind = (tag >> 3, tag & 7) if tag is not None else (0, -1)
-        if field not in _KNOWN_FIELDS or kind not in {_VARINT, _FIXED64, _BYTES, _FIXED32}:
+    for part in outermost(file, size):
+        if part.field not in _KNOWN_FIELDS:
             if _GRAPH in seen or _IR_VERSION in seen:
                 raise ModelFailure(
-                    "ContractMismatch", f"{shown} is damaged at byte {start} of {size}: not ONNX; export it again"
+                    "ContractMismatch", f"{shown} is damaged at byte {part.start} of {size}: not ONNX; export it again"
                 )
             raise ModelFailure("ContractMismatch", f"{shown} is not ONNX: it does not begin as a model does")
-        seen.add(field)
-        _skip(file, kind)
-        if file.tell() > size:
+        seen.add(part.field)
+        if part.end > size:
             raise ModelFailure(
                 "ContractMismatch",
-                f"{shown} is truncated: it announces {file.tell()} bytes or more and has {size}; upload it again",
+                f"{shown} is truncated: it announces {part.end} bytes or more and has {size}; upload it again",
             )
     if _GRAPH not in seen:
         raise ModelFailure("ContractMismatch", f"{shown} holds no graph: not ONNX, or truncated")
-
-
-def _skip(file: BinaryIO, kind: int) -> None:
-    if kind == _VARINT:
-        _varint(file)
-        return
-    length = {_FIXED64: 8, _FIXED32: 4}.get(kind)
-    if length is None:
-        length = _varint(file)
-    file.seek(1 << 62 if length is None else length, 1)
-
-
-def _varint(file: BinaryIO) -> int | None:
-    """A base-128 number (protobuf's encoding), or None where the file ends or it has more than ten bytes."""
-    number = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            return None
-        number |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return number
-    return None

@@ -38,6 +38,7 @@ def test_a_dry_run_of_the_smallest_one_shows_every_default(client):
         "serving": {
             "device": "Auto",
             "gpus": 0,
+            "precision": "Exact",
             "batching": {"maxSize": 8, "maxDelayMilliseconds": 5},
             "tiling": {"sizePixels": 512, "overlapPixels": 64, "skipEmptyTiles": "Disabled"},
             "resources": {},

@@ -60,6 +60,7 @@ REFUSED = [
         "kept engines without TensorRT",
     ),
     row("serving: {device: CPU, gpus: 1}", "remove gpus, or set device to Auto or CUDA", "the CPU with a GPU"),
+    row("serving: {precision: INT8}", 'supported values: "Exact", "Auto"', "a precision by name"),
     row("serving: {gpus: 17}", "spec.serving.gpus in body should be less than or equal to 16", "too many GPUs"),
     row("serving: {image: 'Not An Image'}", "spec.serving.image must be an image reference such as", "no image"),
     row("serving: {batching: {maxSize: 0}}", "maxSize must be a whole number from 1 to 256, or Auto", "no batch"),

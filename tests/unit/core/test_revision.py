@@ -33,6 +33,7 @@ def test_the_name_is_pinned() -> None:
         pytest.param({"serving": {"resources": {}, "tolerations": [], "nodeSelector": {}}}, id="empty fields"),
         pytest.param({"serving": {"imageURL": {"allowedHosts": []}}}, id="no host to fetch images from"),
         pytest.param({"serving": {"tiling": {"skipEmptyTiles": "Disabled"}}}, id="empty tiles run"),
+        pytest.param({"serving": {"precision": "Exact"}}, id="as the file says"),
     ],
 )
 def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None:
@@ -48,6 +49,7 @@ def test_what_changes_no_pod_makes_no_new_revision(spec: dict[str, Any]) -> None
         pytest.param({"model": {**MODEL, "credentialsSecretName": "store"}}, id="credentials"),
         pytest.param({"serving": {"image": "other:1"}}, id="image"),
         pytest.param({"serving": {"gpus": 1}}, id="gpus"),
+        pytest.param({"serving": {"precision": "Auto"}}, id="a precision that the server finds"),
         pytest.param({"serving": {"batching": {"maxSize": 9}}}, id="batching"),
         pytest.param({"serving": {"batching": {"maxSize": "Auto"}}}, id="batching that the server finds"),
         pytest.param({"serving": {"inputSizePixels": 256}}, id="a whole picture in one run"),

@@ -137,6 +137,8 @@ def _serve(model: ObservedModel, source: Source, pull_policy: str) -> dict[str, 
 def _wishes(serving: Serving) -> dict[str, str]:
     """What is only said where the spec says it: all else is the server's own default, or the model's."""
     wishes: dict[str, str] = {}
+    if serving.precision != "Exact":
+        wishes[contract.PRECISION] = serving.precision
     if serving.tiling.skip_empty_tiles != "Disabled":
         wishes[contract.SKIP_EMPTY_TILES] = serving.tiling.skip_empty_tiles
     if serving.input_size_pixels is not None:

@@ -1,0 +1,59 @@
+"""The outermost fields of an ONNX file: told from its bytes, without a protobuf library and without reading it all.
+
+An ONNX file is one protobuf message; its fields (tag, length, content) follow each other to the end of the file. Read by the
+sources, which look whether a file is whole, and by the runtime, which looks for what it brings beside its graph. Knows neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import BinaryIO, Final, NamedTuple
+
+VARINT: Final = 0
+LENGTH: Final = 2
+_LENGTHS: Final = {1: 8, 5: 4}  # kinds of field that have one length
+
+
+class Part(NamedTuple):
+    """One field: its number and kind (-1 where the bytes are no field's), and where it begins, has its content and ends."""
+
+    field: int
+    kind: int
+    start: int
+    content: int
+    end: int  # beyond the end of the file where that has been cut short
+
+
+def outermost(file: BinaryIO, size: int) -> Iterator[Part]:
+    """The fields of the message that `file` holds in its `size` bytes, one after the other. Ends with the first that is none, or not whole."""
+    file.seek(0)
+    while (start := file.tell()) < size:
+        tag = _varint(file)
+        kind = -1 if tag is None else tag & 7
+        length: int | None = _LENGTHS.get(kind, 0)
+        if kind == VARINT:
+            _varint(file)
+        elif kind == LENGTH:
+            length = _varint(file)
+        elif kind not in _LENGTHS:
+            yield Part(0, -1, start, start, start)
+            return
+        content = file.tell()
+        end = content + (1 << 62 if length is None else length)
+        yield Part((tag or 0) >> 3, kind, start, content, end)
+        if end > size:
+            return
+        file.seek(end)
+
+
+def _varint(file: BinaryIO) -> int | None:
+    """A base-128 number (protobuf's encoding), or None where the file ends or it has more than ten bytes."""
+    number = 0
+    for shift in range(0, 70, 7):
+        byte = file.read(1)
+        if not byte:
+            return None
+        number |= (byte[0] & 0x7F) << shift
+        if byte[0] < 0x80:
+            return number
+    return None
