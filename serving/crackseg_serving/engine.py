@@ -24,6 +24,7 @@ from crackseg_serving.workers import Workers
 
 if TYPE_CHECKING:
     from crackseg_serving.runtime.loading import Loaded
+    from crackseg_serving.runtime.session import Session
     from crackseg_serving.runtime.signature import Signature
     from crackseg_serving.runtime.warmup import Warmth
 
@@ -83,6 +84,7 @@ class Engine:
         self._state = State("Starting", "the model is being loaded")
         self._model: Model | None = None
         self._way: Callable[[tuple[str, ...]], Way]  # to run for several outputs; the same for the same names
+        self._session: Session | None = None
         self._batcher: Batcher | None = None
         self._warmth: Warmth | None = None
         self._started = time.monotonic()
@@ -105,12 +107,15 @@ class Engine:
                 return State(
                     "Hung", f"a run of the model has not ended after {seconds:.0f} s, and {allowed:.0f} s is ample"
                 )
+        if self._session and self._session.failed:
+            line = self._session.failed.strip().partition("\n")[0][:300]
+            return State("CardFailed", f"the card does not compute any more: {line}")
         return self._state
 
     @property
     def alive(self) -> bool:
-        """Whether going on makes sense: a session that hangs is only cured by a new process."""
-        return self.state.reason != "Hung"
+        """Whether going on makes sense: a session that hangs, or whose card has failed, is only cured by a new process."""
+        return self.state.reason not in {"Hung", "CardFailed"}
 
     @property
     def version(self) -> str:
@@ -135,7 +140,7 @@ class Engine:
     def use(self, loaded: Loaded) -> None:
         """Answer with this model from now on."""
         settings, session, warmth = self.settings, loaded.session, loaded.warmth
-        self._warmth = warmth
+        self._session, self._warmth = session, warmth
         delay = settings.batch_delay if settings.batch_size else warmth.delay
         self._batcher = Batcher(
             session.run,

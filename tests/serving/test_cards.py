@@ -25,7 +25,7 @@ from tests.serving.waiting import until
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
-from crackseg_serving.failures import ModelFailure, Refused
+from crackseg_serving.failures import Cause, ModelFailure, Refused
 from crackseg_serving.inference.tensors import expect
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.runtime import card as card_module
@@ -48,6 +48,8 @@ class Machine:
     used: tuple[str, ...] = (CUDA, TENSORRT)  # providers that a session really uses
     records: bool = True
     seconds: float = 0.0  # that a run of one takes; of two, four times that
+    dead: str = ""  # what every run says from now on
+    once: str = ""  # what the next run through buffers says
     broken: str = ""  # what ONNX Runtime says when a session is to be opened
     told: list[dict[str, dict[str, str]]] = field(default_factory=list)  # for each session, by provider
     runs: list[int] = field(default_factory=list)  # of how many items each run through buffers was
@@ -77,7 +79,17 @@ class Card:
     def get_providers(self) -> list[str]:
         return [self._provider]
 
+    def run(self, *asked: Any) -> Any:
+        self._complain()
+        return self._own.run(*asked)
+
+    def _complain(self) -> None:
+        once, self._machine.once = self._machine.once, ""
+        if said := self._machine.dead or once:
+            raise RuntimeError(said)
+
     def run_with_iobinding(self, binding: Any, options: Any) -> None:
+        self._complain()
         count = binding.get_outputs()[0].shape()[0]
         self._machine.runs.append(count)
         time.sleep(count * count * self._machine.seconds)
@@ -216,6 +228,28 @@ def test_a_card_without_room_is_said_to_be_one(machine: Machine, asked):
         served(asked())
 
     assert failed.value.reason == "OutOfMemory"
+
+
+def test_a_card_that_computes_no_more_is_neither_alive_nor_ready(machine: Machine, asked):
+    engine = served(asked())
+    machine.dead = "CUDA failure 700: an illegal memory access was encountered"
+    with pytest.raises(Refused) as refused:
+        mask(engine, cracked(64, 64)[0])
+
+    assert refused.value.cause == Cause.INFERENCE_FAILED
+    assert (engine.alive, engine.state.reason) == (False, "CardFailed")
+    assert "CUDA failure 700" in engine.state.message
+
+
+def test_a_run_that_fails_once_does_not_end_the_process(machine: Machine, asked):
+    engine = served(asked())
+    machine.once = "an input that the graph does not take"
+    with pytest.raises(Refused):
+        mask(engine, cracked(64, 64)[0])
+
+    assert engine.alive
+    assert engine.state.ready
+    assert mask(engine, cracked(64, 64)[0]).any()
 
 
 def test_auto_goes_on_with_the_processor_where_the_card_is_not_used(machine: Machine, asked, monkeypatch, caplog):

@@ -11,11 +11,12 @@ from crackseg_serving.http.problems import from_refusal
 
 
 async def health(engine: Engine, _request: Request) -> Response:
-    """Alive as long as this is answered, while the model is being loaded too; 503 where the session hangs."""
+    """Alive as long as this is answered, while the model is being loaded too; 503 where the session hangs or its card has failed."""
     state = engine.state
     if engine.alive:
         return Response.json({"status": "alive"})
-    return Response.json({"status": "hung", "reason": state.reason, "message": state.message}, status=503)
+    status = "hung" if state.reason == "Hung" else "failed"
+    return Response.json({"status": status, "reason": state.reason, "message": state.message}, status=503)
 
 
 async def ready(engine: Engine, _request: Request) -> Response:

@@ -63,6 +63,15 @@ class Lane:
         """Have buffers ready for runs of this shape, and with `record` a recording. Raises what the session raises."""
         self._do(lambda: self._prepare(output, name, batch, record=record))
 
+    def works(self) -> bool:
+        """Whether a run that went well at warm-up still does. After some of CUDA's errors none does, until a new process is there."""
+        for bound in list(self._bound.values())[:1]:
+            try:
+                self._do(lambda bound=bound: self.session.run_with_iobinding(bound.binding, bound.options))  # type: ignore[misc]
+            except Exception:  # noqa: BLE001 - whatever it says, it does not run
+                return False
+        return True
+
     def forget(self, most: int) -> None:
         """Give back the buffers of runs of more than `most`."""
         for shape in [shape for shape in self._bound if shape[0] > most]:
@@ -145,6 +154,7 @@ class Lanes:
         self._lanes: list[Lane] = []
         self._record = record
         self._free: SimpleQueue[Lane] = SimpleQueue()
+        self.failed = ""  # what a card said that does not compute any more
         self._counts: dict[
             tuple[int, ...], list[int]
         ] = {}  # by an item's shape: how many a prepared run has, ascending
@@ -176,6 +186,10 @@ class Lanes:
         lane = self._free.get()
         try:
             outputs = lane.run(names, name, filled)
+        except Exception as error:
+            if not lane.works():
+                self.failed = str(error)
+            raise
         finally:
             self._free.put(lane)
         return outputs if filled is batch else [output[: len(batch)] for output in outputs]

@@ -86,6 +86,11 @@ class Session:
         """How many runs a card takes at once; 0 on a processor, where cores are what counts."""
         return len(self._session) if isinstance(self._session, Lanes) else 0
 
+    @property
+    def failed(self) -> str:
+        """What a card said that does not compute any more; empty while all is well."""
+        return self._session.failed if isinstance(self._session, Lanes) else ""
+
     def prepare(self, batch: NDArray[np.generic]) -> None:
         """Have a card ready for runs of this shape; nothing on a processor. Raises what the session raises."""
         if isinstance(self._session, Lanes):
