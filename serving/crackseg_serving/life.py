@@ -40,7 +40,7 @@ def live(settings: Settings, loading: Future[Loaded]) -> None:
 async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
     engine = Engine(settings, Metrics())
     ports = [settings.port, *([settings.page_port] if settings.page_port else [])]
-    listeners = [listen(settings.host, port) for port in ports]
+    listeners = [listen(settings.host, port, settings.client_seconds) for port in ports]
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
     server = Server(App(engine), grace, settings.client_seconds, settings.max_bytes)

@@ -48,11 +48,15 @@ class Server(uvicorn.Server):
         yield
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes a free one. Raises OSError, which names host and port."""
+def listen(host: str, port: int, client_seconds: int) -> socket.socket:
+    """A bound socket; port 0 takes a free one. Raises OSError, which names host and port.
+
+    Its connections end when nothing is heard of a client for `client_seconds`: it vanished, or its link did.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _notice_who_vanishes(listener, client_seconds)
     try:
         listener.bind((host, port))
         listener.listen(1024)
@@ -60,3 +64,18 @@ def listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise OSError(error.errno, error.strerror, f"{host}:{port}") from None
     return listener
+
+
+def _notice_who_vanishes(listener: socket.socket, seconds: int) -> None:
+    """Connections have what their listener has. Linux asks a silent client after half of the time, and twice more.
+
+    What has been sent and is not confirmed, or not taken by who stops reading, ends a connection after the same time.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", -(-seconds // 2)),
+        ("TCP_KEEPINTVL", -(-seconds // 4)),
+        ("TCP_USER_TIMEOUT", 1000 * seconds),
+    ):
+        if hasattr(socket, option):  # as it is on Linux
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

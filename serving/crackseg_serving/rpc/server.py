@@ -13,7 +13,7 @@ from crackseg_serving.engine import Engine
 from crackseg_serving.rpc.service import Service
 
 _BESIDE_THE_TENSOR = 1 << 16  # bytes that a message may have around its tensor
-_NOT_LOOKED_AT = 1 << 20
+_NOT_LOOKED_AT = 2048  # calls, of 10 KB each
 _POLLS = 32  # calls beyond those that admission takes: questions about health are always answered
 
 
@@ -23,16 +23,22 @@ async def start(engine: Engine) -> grpc.aio.Server:
     server = grpc.aio.server(
         maximum_concurrent_rpcs=settings.workers + settings.max_queue + _POLLS,
         options=[
-            ("grpc.max_receive_message_length", settings.max_bytes + _BESIDE_THE_TENSOR),
+            # gRPC takes a message whole before anybody is asked whether there is room for it.
+            (
+                "grpc.max_receive_message_length",
+                min(settings.max_bytes + _BESIDE_THE_TENSOR, engine.admission.most_bytes),
+            ),
             ("grpc.max_send_message_length", -1),
             ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, and must hear of it
             ("grpc.server_handshake_timeout_ms", 1000 * settings.client_seconds),
-            # gRPC's own bound on calls that are not looked at yet cancels some at random: who is one too many shall hear why.
+            # A call that is taken back at once leaves 10 KB until it is looked at: who does that for ever must not take all memory.
+            # Beyond the first of these gRPC cancels some at random, where who is one too many shall hear why: so not too few.
             ("grpc.server.max_pending_requests", _NOT_LOOKED_AT),
-            ("grpc.server.max_pending_requests_hard_limit", _NOT_LOOKED_AT),
-            # A peer that is gone without a word is noticed, and what it asked for is called off.
-            ("grpc.keepalive_time_ms", 60_000),
-            ("grpc.keepalive_timeout_ms", 1000 * settings.client_seconds),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * _NOT_LOOKED_AT),
+            # A peer that is gone without a word is noticed as by HTTP, also one that asks for nothing; its work is called off.
+            ("grpc.keepalive_time_ms", 500 * settings.client_seconds),
+            ("grpc.keepalive_timeout_ms", 500 * settings.client_seconds),
+            ("grpc.keepalive_permit_without_calls", 1),
         ],
     )
     server.add_generic_rpc_handlers(tuple(Service(engine).handlers()))

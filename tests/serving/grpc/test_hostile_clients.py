@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +12,15 @@ import grpc
 import numpy as np
 import pytest
 from tests.serving.grpc.test_service import INFER, GrpcServer
+from tests.serving.test_load import peak_memory
 from tests.serving.waiting import until
 from tritonclient.grpc import service_pb2
 
 pytestmark = pytest.mark.serving
 
 STREAM = "/inference.GRPCInferenceService/ModelStreamInfer"
+HEADERS, RESET, SETTINGS = 1, 3, 4  # kinds of frames, as RFC 9113 numbers them
+CANCEL = b"\0\0\0\x08"
 
 
 def request(name: str = "pavement", side: int = 16) -> bytes:
@@ -56,6 +62,46 @@ def test_calls_that_are_too_many_are_told_so(served: GrpcServer):
         calls = [channel.unary_unary(INFER).future(request(side=64), timeout=60) for _ in range(1800)]
         found = {call.code() for call in calls}
     assert found <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """One frame of HTTP/2."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def head(path: str) -> bytes:
+    """The headers of a call, none of them indexed."""
+    fields = {":method": "POST", ":scheme": "http", ":path": path, ":authority": "x", "te": "trailers"}
+    fields["content-type"] = "application/grpc"
+    return b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in fields.items()
+    )
+
+
+def test_calls_that_are_taken_back_at_once_leave_no_memory(served: GrpcServer):
+    served.call(INFER, request())
+    before = peak_memory(served.process)
+    called = head("/inference.GRPCInferenceService/ServerLive")
+    with socket.create_connection(("127.0.0.1", served.port), timeout=60) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(SETTINGS, 0, 0))
+        connection.setblocking(False)
+        for first in range(1, 120_000, 200):
+            calls = [frame(HEADERS, 4, n, called) + frame(RESET, 0, n, CANCEL) for n in range(first, first + 200, 2)]
+            connection.settimeout(60)
+            connection.sendall(b"".join(calls))
+            connection.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                connection.recv(1 << 20)
+
+    def answered() -> bool:
+        with contextlib.suppress(grpc.RpcError):  # those calls are still being looked at
+            served.call(INFER, request())
+            return True
+        return False
+
+    until(answered, "the next one's answer")
+    assert peak_memory(served.process) - before < 150 << 20
 
 
 @pytest.mark.parametrize(
