@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from crackseg_serving.failures import Cause, Refused
 
 _PATIENCE = 0.25  # seconds between looks at a ticket while waiting for memory
+_LARGE = 16 << 20  # bytes that an image needs: what smaller ones leave, the next ones take
 _MEMORY_OF_THE_PAST = 0.1  # the share of the newest request in the mean of what requests take
 
 
@@ -86,21 +87,34 @@ class Admission:
     """Counts requests and memory; refuses before latency or memory grow without bound."""
 
     def __init__(
-        self, *, max_requests: int, memory: int, timeout: float, places: int = 1, max_wait: float = math.inf
+        self,
+        *,
+        max_requests: int,
+        memory: int,
+        timeout: float,
+        places: int = 1,
+        max_wait: float = math.inf,
+        clear: Callable[[], None] = lambda: None,
     ) -> None:
         """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
 
         `places` is how many requests are worked on at once; the others wait, and none is let in that would wait for more than
-        `max_wait` seconds.
+        `max_wait` seconds. `clear` is called when a large image has its room, to make that room real.
         """
         self._max_requests = max_requests
         self._timeout, self._max_wait = timeout, max_wait
         self._places = places
+        self._clear = clear
         self._mean = 0.0  # seconds of work a request, lately
         self._bodies = _Room(memory // 8)
         self._images = _Room(memory - memory // 8)
         self.requests = 0
         self.latest = time.monotonic()  # when the last request came
+
+    @property
+    def most_bytes(self) -> int:
+        """The largest body that there can ever be room for."""
+        return self._bodies.size
 
     @property
     def wait(self) -> float:
@@ -120,16 +134,33 @@ class Admission:
         """
         now = self.latest = time.monotonic()
         allowed = self._timeout if timeout is None else min(timeout, self._timeout)
-        wait = self.wait
-        if self.requests >= self._max_requests or wait > min(allowed, self._max_wait):
-            raise self._overloaded(
-                f"{self.requests} requests are being worked on or waiting, and this one would wait {wait:.3g} s: try again later"
-            )
+        self._check(allowed)
         self.requests += 1
         try:
             yield Ticket(now + allowed, now)
         finally:
             self.requests -= 1
+
+    @contextmanager
+    def elsewhere(self, ticket: Ticket) -> Iterator[None]:
+        """While a request waits for its client, or for who else has its image: it keeps nobody waiting, and is not counted.
+
+        Then it asks anew to come in. Raises Refused (OVERLOADED). From the event loop's thread.
+        """
+        self.requests -= 1
+        try:
+            yield
+            self._check(ticket.remaining)
+        finally:
+            self.requests += 1
+
+    def _check(self, allowed: float) -> None:
+        """Whether one more may come in, which has so many seconds."""
+        wait = self.wait
+        if self.requests >= self._max_requests or wait > min(allowed, self._max_wait):
+            raise self._overloaded(
+                f"{self.requests} requests are being worked on or waiting, and this one would wait {wait:.3g} s: try again later"
+            )
 
     def _overloaded(self, message: str) -> Refused:
         """Come back when half of those who are here have gone: sooner is in vain, later leaves the server idle."""
@@ -175,6 +206,8 @@ class Admission:
         while not room.take(size):
             ticket.check()
             room.wait()
+        if size >= _LARGE:
+            self._clear()
         try:
             yield
         finally:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from crackseg_serving.admission import Admission, Ticket
 from crackseg_serving.batching import Array, Batcher, Outputs, Way, Wide
 from crackseg_serving.failures import Cause, Refused, is_memory
+from crackseg_serving.memory import Reserve
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
 from crackseg_serving.workers import Workers
@@ -79,6 +80,7 @@ class Engine:
             timeout=settings.request_timeout,
             places=settings.workers,
             max_wait=settings.max_wait,
+            clear=Reserve(settings.memory_limit).look,
         )
         self._workers = Workers(settings.workers, settings.workers + _MOST_ASIDE, self._worked)
         self._state = State("Starting", "the model is being loaded")

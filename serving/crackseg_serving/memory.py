@@ -1,12 +1,17 @@
-"""How the C library keeps memory that was freed: settled when the process begins, asked for back when a model is loaded.
+"""How the C library keeps memory that was freed: settled when the process begins, asked for back when it would be missed.
 
-Called by the command. Knows glibc, which the images have; with another library nothing happens.
+Called by the command, and by the engine before a large image. Knows glibc, which the images have; with another library nothing
+happens.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
+import threading
+import time
+from pathlib import Path
 from typing import Final
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # what <malloc.h> calls them
@@ -14,6 +19,7 @@ _ARENAS: Final = 2  # each keeps what it once needed; a thread that waits for on
 _KEPT: Final = (
     16 << 20
 )  # bytes: the arrays of a request are smaller, and the next one finds their pages where they were
+_PAUSE: Final = 0.5  # seconds between two times of giving back: it goes through all that is free
 
 
 def settle() -> None:
@@ -29,3 +35,31 @@ def give_back() -> None:
     """Return to the system what is free; other threads go on, and what is used again costs its page faults."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
+
+
+class Reserve:
+    """What is free but still held counts against the container's limit like what is used: it is given back in time."""
+
+    def __init__(self, limit: int) -> None:
+        """`limit` is the container's, in bytes."""
+        self._enough = limit // 2
+        self._next = 0.0  # time.monotonic()
+        self._giving = threading.Lock()
+
+    def look(self) -> None:
+        """Before much is taken: where half of the limit is resident, pieces that pictures left between others are given back."""
+        now = time.monotonic()
+        if now < self._next or _resident() < self._enough or not self._giving.acquire(blocking=False):
+            return
+        try:
+            give_back()
+            self._next = time.monotonic() + _PAUSE
+        finally:
+            self._giving.release()
+
+
+def _resident() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0  # no Linux

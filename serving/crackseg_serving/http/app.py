@@ -9,6 +9,7 @@ import asyncio
 import itertools
 import logging
 import os
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -28,6 +29,7 @@ _LOG = logging.getLogger("crackseg.http")
 _REQUEST_ID: Final = "x-request-id"
 #: Where Triton's clients look for it before anything else: more than "not found" is due to them.
 _SHARED_MEMORY: Final = ("/v2/systemsharedmemory/", "/v2/cudasharedmemory/")
+_HOST: Final = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")  # of RFC 3986, and a port
 _WITHOUT_BODY: Final = frozenset({204, 304})
 #: New ids: eight digits for this process, eight that count. No call that lets go of the interpreter for each request.
 _PROCESS: Final = os.urandom(4).hex()
@@ -51,7 +53,7 @@ class App:
         metrics = self._engine.metrics
         route = find(request.path)
         with metrics.in_flight.track_inprogress():
-            response = await self._answer(request, route)
+            response = await self._answer(request, route, scope)
             problem = response.body.decode("utf-8", "replace") if response.status >= 400 else ""
             await self._send(request, await compressed(response, request), send)
         seconds = time.perf_counter() - start
@@ -60,8 +62,9 @@ class App:
         if endpoint not in POLLED:
             self._log.write(request.method, request.path, response.status, seconds, request.id, problem)
 
-    async def _answer(self, request: Request, route: Route | None) -> Response:
+    async def _answer(self, request: Request, route: Route | None, scope: Scope) -> Response:
         try:
+            _check_host(scope)
             return await self._route(request, route)
         except Exception as error:  # noqa: BLE001 - the last line of defence: answered, logged, and the server goes on
             problem, label = _problem(error, request.id)
@@ -112,6 +115,14 @@ class App:
                 except TimeoutError:
                     return False
         return True
+
+
+def _check_host(scope: Scope) -> None:
+    """A request that may be meant for others is not answered (RFC 9112, 3.2). Raises Problem."""
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if (len(hosts) != 1 and (hosts or scope["http_version"] == "1.1")) or not all(map(_HOST.fullmatch, hosts)):
+        message = "the request needs one header Host, the server's name or address as in the URL"
+        raise Problem(400, "Bad request", message, {"Connection": "close"})
 
 
 def _problem(error: Exception, request_id: str) -> tuple[Problem, str]:

@@ -40,10 +40,11 @@ async def receive_body(
         )
     parts: list[Part] = []
     try:
-        async with asyncio.timeout(None) as patience:
-            pace = Pace(engine.settings.client_seconds, ticket, patience)
-            async for part in _parts(request, limit, grow, pace):
-                parts.append(part)  # noqa: PERF401 - what has come is told of when the rest does not
+        with engine.admission.elsewhere(ticket):
+            async with asyncio.timeout(None) as patience:
+                pace = Pace(engine.settings.client_seconds, ticket, patience)
+                async for part in _parts(request, limit, grow, pace):
+                    parts.append(part)  # noqa: PERF401 - what has come is told of when the rest does not
     except TimeoutError:
         raise Problem(
             408,

@@ -24,6 +24,8 @@ _REFUSAL: Final = (
     b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_TOO_LONG), _TOO_LONG)
 )
 
+_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # where a request ends
+
 #: What is read before it is known where it belongs. One for all connections: it is read out before the next one fills it.
 _SCRATCH: Final = memoryview(bytearray(1 << 16))
 
@@ -38,6 +40,8 @@ class Connection(HttpToolsProtocol):
     _clock: asyncio.TimerHandle | None = None
     _unread = 0  # bytes, when last looked at
     _beside = 0  # bytes that have come since a head was whole, or a part of a body was there
+    _whole = False  # all of a request has come, and nothing since
+    _declining = False  # while a new parser is told of a request that it has not seen
 
     @override
     def connection_made(self, transport: Any) -> None:
@@ -73,39 +77,82 @@ class Connection(HttpToolsProtocol):
         else:
             self.data_received(_SCRATCH[:size])
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self._start()  # between two requests: in a head, or in a body that nobody waits for any more
-        else:
+        if cycle is not None and (self._whole or not cycle.response_complete):
             self._stop()
+            if cycle.response_complete and not self.transport.is_closing():
+                self._wait_for_the_next()  # the rest of a body came after the answer
+        else:
+            self._start()  # between two requests: in a head, or in a body that nobody waits for any more
 
     @override
     def data_received(self, data: bytes | memoryview) -> None:
         self._beside += len(data)
-        super().data_received(data)  # type: ignore[arg-type]  # the parser takes both
+        self._whole = False
+        self._unset_keepalive_if_required()
+        try:
+            self._parse(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
         if self._beside > _BESIDE and not self.transport.is_closing():
             self._end_too_long()
-        body, closing = self.body, self.transport.is_closing()
-        if body is not None and body.announced and not closing and not self.parser.should_upgrade():
+        body = self.body
+        if body is not None and body.announced and not self.transport.is_closing():
             body.make_room(self.most)
+
+    def _parse(self, data: bytes | memoryview) -> None:
+        """Raises HttpParserError."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+                self._decline()
+            else:
+                return
+
+    def _decline(self) -> None:
+        """Who asks for another protocol gets an answer by this one, as is allowed (RFC 9110, 7.8).
+
+        The parser takes all that follows for the other protocol, and the request's body with it: another one goes on from there.
+        """
+        self._declining = True
+        self.parser = _parser(self)
+        framing = [name + b": " + value + b"\r\n" for name, value in self.headers if name in _FRAMING]
+        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
+        self._declining = False
 
     def _fill(self, body: Incoming, size: int) -> None:
         """More of a body that the parser does not see; when it is whole, a new parser waits for the next head."""
         self._unset_keepalive_if_required()
         body.fill(size, wanted=not self.cycle.response_complete)
         if not body.missing:
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+            self.parser = _parser(self)
             self.on_message_complete()
 
     @override
     def on_message_begin(self) -> None:
+        self._whole = False
+        if self._declining:
+            return
         super().on_message_begin()
         self.body = Incoming(self)
         self.scope["state"]["body"] = self.body
 
     @override
+    def on_url(self, url: bytes) -> None:
+        if not self._declining:
+            super().on_url(url)
+
+    @override
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._declining:
+            super().on_header(name, value)
+
+    @override
     def on_headers_complete(self) -> None:
         self._beside = 0
+        if self._declining:
+            return
         super().on_headers_complete()
         if self.body is not None:  # the parser has seen to it that it is a number, and there but once
             self.body.announced = int(next((value for name, value in self.headers if name == b"content-length"), b"0"))
@@ -120,6 +167,9 @@ class Connection(HttpToolsProtocol):
 
     @override
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # its body is still to come
+        self._whole = True
         super().on_message_complete()
         if self.body is not None:
             self.body.add(None)
@@ -141,8 +191,11 @@ class Connection(HttpToolsProtocol):
         elif before and unread >= before:
             self.transport.abort()
         else:
-            again = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-            self.timeout_keep_alive_task = again
+            self._wait_for_the_next()
+
+    def _wait_for_the_next(self) -> None:
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
     def _end_too_long(self) -> None:
         """Who sends headers, notes on chunks or trailers without an end."""
@@ -159,6 +212,13 @@ class Connection(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
+
+
+def _parser(connection: Connection) -> httptools.HttpRequestParser:
+    """As uvicorn's own."""
+    parser = httptools.HttpRequestParser(connection)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 class Wire(asyncio.BufferedProtocol):

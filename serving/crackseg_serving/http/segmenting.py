@@ -106,7 +106,7 @@ async def _fetch(engine: Engine, request: Request, url: str, ticket: Ticket, gro
     await asyncio.to_thread(importlib.import_module, "crackseg_serving.http.fetching")
     from crackseg_serving.http.fetching import fetch
 
-    with engine.metrics.stage("fetch"):
+    with engine.metrics.stage("fetch"), engine.admission.elsewhere(ticket):
         return await attended(request, fetch(engine.settings, url, ticket, grow))
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from tests.serving.conftest import Serve
-from tests.serving.pictures import cracked, encoded
+from tests.serving.pictures import cracked, encoded, mask_of, overlap
 from tests.serving.process import DEADLINE, ServerProcess
+from tests.serving.waiting import until
 
 pytestmark = pytest.mark.serving
 
@@ -154,6 +155,76 @@ def test_who_goes_on_sending_after_a_refusal_is_cut_off(serve: Serve):
     assert time.monotonic() < began + DEADLINE / 2
 
 
+def test_bodies_that_are_slow_keep_nobody_else_out(serve: Serve):
+    server = serve(MAX_QUEUE="2", MAX_WORKERS="1").wait_ready()
+    with ExitStack() as opened:
+        for _ in range(20):
+            connection = opened.enter_context(connected(server))
+            connection.sendall(b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nabc")
+        until(lambda: server.metric("crackseg_requests_in_flight") == 21, "all of them to be inside")
+        assert server.segment(encoded(cracked()[0])).status == 200
+
+
+def test_who_is_refused_before_the_body_and_sends_it_all_the_same_keeps_the_connection(serve: Serve):
+    server = serve(CLIENT_SECONDS="1").wait_ready()
+    with connected(server) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+        assert answers(connection, 1)[0][0] == 404
+        connection.sendall(b"x" * 100_000)
+        time.sleep(2)  # how a client behaves that has nothing to ask
+        connection.sendall(request("next"))
+        assert answers(connection, 1)[0][:2] == (200, "next")
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize("pieces", [1, 3], ids=["in one piece", "in three pieces"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "in chunks"])
+def test_who_would_rather_speak_http_2_is_answered_all_the_same(server: ServerProcess, pieces: int, chunked: bool):  # noqa: FBT001 - a table
+    """As Java's client asks with its first request, and curl with --http2: the body comes with it."""
+    body = encoded(cracked()[0])
+    framing = b"Transfer-Encoding: chunked\r\n" if chunked else b"Content-Length: %d\r\n" % len(body)
+    head = b"POST /v1/segment?output=mask HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\n" + UPGRADE + framing + b"\r\n"
+    message = head + (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+    question = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Request-Id: b\r\n" + UPGRADE + b"\r\n"
+    message += question + request("c")
+    with connected(server) as connection:
+        for start in range(0, len(message), -(-len(message) // pieces)):
+            connection.sendall(message[start : start + -(-len(message) // pieces)])
+            time.sleep(0.05)  # how a slow client behaves
+        got = answers(connection, 3)
+    assert [(status, identity) for status, identity, _ in got] == [(200, "a"), (200, "b"), (200, "c")]
+    assert overlap(mask_of(got[0][2]), cracked()[1]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("version", "hosts", "status"),
+    [
+        pytest.param("1.1", ["pavement.example.org:8080"], 200, id="a name and a port"),
+        pytest.param("1.1", ["[::1]:8080"], 200, id="an address"),
+        pytest.param("1.1", [""], 200, id="empty"),
+        pytest.param("1.0", [], 200, id="none, before there were any"),
+        pytest.param("1.1", [], 400, id="none"),
+        pytest.param("1.1", ["a", "b"], 400, id="two"),
+        pytest.param("1.1", ["a", "a"], 400, id="one twice"),
+        pytest.param("1.1", ["a b"], 400, id="two words"),
+        pytest.param("1.1", ["a/b"], 400, id="a path"),
+    ],
+)
+def test_it_must_be_clear_whom_a_request_is_meant_for(
+    server: ServerProcess, version: str, hosts: Sequence[str], status: int
+):
+    lines = [f"GET /health HTTP/{version}", *(f"Host: {host}" for host in hosts), "", ""]
+    with connected(server) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        found, _, body = answers(connection, 1)[0]
+        assert found == status
+        if status == 400:
+            assert b"Host" in body
+            assert closed(connection)
+
+
 CHUNKED = b"POST /v1/segment HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -180,7 +251,7 @@ def test_what_has_no_end_is_not_collected(server: ServerProcess, start: bytes, p
 
 def test_a_head_that_is_too_long_is_told_of(server: ServerProcess):
     with connected(server) as connection:
-        connection.sendall(b"GET /health HTTP/1.1\r\nX-Request-Id: a\r\n\r\n")
+        connection.sendall(request("a"))
         answers(connection, 1)
         connection.sendall(b"GET /health HTTP/1.1\r\n")
         connection.sendall(b"X: " + b"a" * 60_000 + b"\r\n")
