@@ -141,6 +141,14 @@ def test_a_lone_image_runs_on_all_cores_and_many_on_one_each(tmp_path: Path):
     assert figure(engine, "crackseg_run_duration_seconds_count", cores="one") > 8
 
 
+def test_a_small_model_runs_on_one_core_though_it_is_alone(tmp_path: Path):
+    engine = load(DarkModel(slow_nodes=0).save(tmp_path / "dark.onnx"), TILE_SIZE="256")
+    for _ in range(3):
+        ask(engine, encoded(cracked(256, 256)[0]), ticket()).result(DEADLINE)
+    assert figure(engine, "crackseg_run_duration_seconds_count", cores="one") == 3
+    assert figure(engine, "crackseg_run_duration_seconds_count", cores="all") == 0
+
+
 def test_one_processor_has_nothing_to_spread(dark_model: Path):
     engine = load(dark_model, processors=1)
     ask(engine, encoded(cracked(64, 64)[0]), ticket()).result(DEADLINE)

@@ -33,7 +33,7 @@ _SMALL: Final = 64  # pixels: enough to try a batch, too small to cost time
 _GAIN: Final = {False: 1.1, True: 1.5}
 _DOUBLES: Final = (1, 2, 4, 8, 16, 32, 64, 128)  # images in the runs that a card is prepared for
 _LONG_RUN: Final = 0.01  # seconds: a hundred times what a processor does for a run besides the model
-_SMALL_RUN: Final = 0.002  # seconds: waking the other cores would take as long as they save
+_SMALL_RUN: Final = 0.004  # seconds: waking the other cores takes as long as they save
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,10 @@ def warm_up(session: Session, size: int | tuple[int, int], batch_size: int | Non
     `batch_size` None finds out what pays. Raises ModelFailure (ContractMismatch, OutOfMemory).
     """
     tile = tile_shape(session.signature, size)
-    began = time.perf_counter()
+    clock = _clock(session)
+    began, spent = time.perf_counter(), clock()
     output = run_probe(session, tile, 1)
-    slowest = narrow = time.perf_counter() - began
+    slowest, narrow = time.perf_counter() - began, clock() - spent
     session.signature = settle(session.signature, output, tile)
     if session.can_run_wide:
         slowest = max(slowest, _warm_wide(session, tile, narrow))
@@ -128,18 +129,30 @@ def _apart(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
     return float(np.abs(found - expected).mean() / max(float(np.ptp(expected)), 1e-6))
 
 
+def _clock(session: Session) -> Callable[[], float]:
+    """What a run of `session` is timed by: where it can be told, the processor's time that it has, whoever else uses that."""
+    return time.thread_time if session.in_caller else time.perf_counter
+
+
 def _warm_wide(session: Session, tile: tuple[int, int], narrow: float) -> float:
     """Seconds of a run on all cores, unless the model is too small for one."""
-    if narrow < 10 * _SMALL_RUN:
-        began = time.perf_counter()
-        run_probe(session, tile, 1)
-        narrow = min(narrow, time.perf_counter() - began)
-    if narrow < _SMALL_RUN:
+    if narrow < 5 * _SMALL_RUN and _is_small(session, tile):
         session.keep_narrow()
         return 0.0
     began = time.perf_counter()
     run_probe(session, tile, 1, wide=True)
     return time.perf_counter() - began
+
+
+def _is_small(session: Session, tile: tuple[int, int]) -> bool:
+    """Whether a run that has its kernels and its memory is small, without making its input."""
+    batch, clock = to_tensor([_probe(tile)], session.signature.input_format), _clock(session)
+    for _ in range(_TRIES):
+        began = clock()
+        session.run(batch)
+        if clock() - began < _SMALL_RUN:
+            return True
+    return False
 
 
 def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | None:
@@ -151,7 +164,7 @@ def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | 
     fixed = session.signature.batch
     if fixed is not None and count > fixed:
         return None
-    clock = time.thread_time if session.in_caller else time.perf_counter
+    clock = _clock(session)
     if session.on_cpu:
         tile = tile_shape(session.signature, max(_SMALL, min(tile) // 2))
     else:
