@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -57,7 +58,7 @@ def bundle(
         part.unlink(missing_ok=True)
 
 
-def _judged(path: Path, model: Path, here: Agreement) -> tuple[str, dict[str, object]]:
+def _judged(path: Path, model: Path, here: Agreement) -> tuple[str, dict[str, Any]]:
     """Where the variant at `path` goes, and how near it is to the model: as it says itself, and on the photographs `here`."""
     own = {entry.key.removeprefix(PREFIX): entry.value for entry in onnx.load(path).metadata_props}
     precision = own.get("precision", "none")
@@ -67,8 +68,11 @@ def _judged(path: Path, model: Path, here: Agreement) -> tuple[str, dict[str, ob
         raise ValueError(
             f"{path} was not made of {model}, but of version {own.get('source.version', '?')}, another file"
         )
-    agreement: dict[str, object] = {**json.loads(own.get("agreement", "{}")), "check": here.rounded()}
-    low = [name for name, figures in agreement.items() if dict(figures)["agreement"] < LEAST_AGREEMENT]  # type: ignore[call-overload]
+    try:
+        agreement: dict[str, Any] = {**json.loads(own.get("agreement", "{}")), "check": here.rounded()}
+        low = [name for name, figures in agreement.items() if figures["agreement"] < LEAST_AGREEMENT]
+    except (ValueError, TypeError, KeyError):
+        raise ValueError(f"{path}: {PREFIX}agreement is not what quantize writes: make it again") from None
     if low:
         raise ValueError(
             f"{path} is not put in: on {', '.join(low)} less than {LEAST_AGREEMENT} of the mask agrees with {model}"

@@ -44,7 +44,9 @@ def test_a_bundle_is_the_model_and_what_it_brings(made):
     inside = onnx.load_from_string(brought.model)
 
     assert inside.graph == plain.graph
-    assert onnx.load_from_string(brought.variants["INT8"]).graph == onnx.load(INT8).graph
+    variant = onnx.load_from_string(brought.variants["INT8"])
+    assert variant.graph == onnx.load(INT8).graph
+    assert not variant.metadata_props  # the model's hold
     assert 3 <= len(brought.photographs) <= 8
     assert max(map(len, brought.photographs)) < 64_000
     agreement = json.loads(properties(made)["crackseg.variant.int8.agreement"])
@@ -76,6 +78,7 @@ def test_without_variants_it_brings_photographs_alone(pictures, tmp_path):
         pytest.param({"source.digest": "sha256:00"}, "was not made of", id="made of another file"),
         pytest.param({"precision": "INT4"}, "is of precision INT4, expected INT8 or FP16", id="another precision"),
         pytest.param({"agreement": '{"wet": {"agreement": 0.97}}'}, "on wet less than 0.98", id="made below 0.98"),
+        pytest.param({"agreement": '{"wet": 1}'}, "crackseg.agreement is not what quantize writes", id="other words"),
     ],
 )
 def test_a_variant_that_does_not_belong_is_refused(more, words, pictures, tmp_path, capsys):

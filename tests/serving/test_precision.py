@@ -7,10 +7,12 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 from tests.serving.conftest import Serve
 from tests.serving.fetching import digest
 from tests.serving.models import DarkModel, slowed
@@ -18,7 +20,7 @@ from tests.serving.pictures import cracked, encoded, mask_of
 
 from crackseg_serving.contract import Report
 from crackseg_serving.failures import ModelFailure
-from crackseg_serving.runtime import loading
+from crackseg_serving.runtime import choice, loading
 from crackseg_serving.runtime.choice import View, find
 from crackseg_serving.runtime.loading import Loaded, load
 from crackseg_serving.runtime.providers import has_bfloat16
@@ -26,6 +28,7 @@ from crackseg_serving.settings import from_environment
 
 pytestmark = pytest.mark.serving
 
+SAMPLES = Path(__file__).parents[2] / "deploy/samples"
 INT8, PHOTOGRAPHS = "crackseg.variant.int8", "crackseg.check.photographs"
 BLANK = np.full((64, 64, 3), 170, np.uint8)
 
@@ -208,6 +211,30 @@ def test_without_something_to_check_by_a_file_is_computed_as_it_says(
     assert [why in line.getMessage() for line in told.records] == [True]
 
 
+def test_a_variant_that_rounds_beyond_one_is_read_like_the_file(tmp_path: Path):
+    variant = DarkModel().build()
+    variant.graph.node[-1].output[:] = ["deep"]
+    variant.graph.node.append(helper.make_node("Mul", ["deep", "rounding"], ["mask"]))
+    variant.graph.initializer.append(numpy_helper.from_array(np.asarray(1.0005, np.float32), "rounding"))
+    model = slowed(DarkModel().build())  # says nothing of what it has applied
+    brought = {INT8: text(variant.SerializeToString()), PHOTOGRAPHS: CRACKED}
+    helper.set_model_props(model, brought)
+    onnx.save(model, tmp_path / "file.onnx")
+    session = loaded(tmp_path / "file.onnx").session
+
+    assert session.precision == "INT8"
+    assert session.signature.output_format.activation == "sigmoid"
+
+
+def test_a_model_that_takes_long_is_not_held_up(
+    file: Path, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(choice, "_LONG", 0.0)
+
+    assert loaded(file).session.precision == "FP32"
+    assert ["trying others would hold the start up" in line.getMessage() for line in told.records] == [True]
+
+
 def test_the_pinned_digest_covers_what_a_file_brings(tmp_path: Path):
     path = save(tmp_path / "file.onnx", variant_int8=text(QUICK), check_photographs=CRACKED)
     pinned = digest(path.read_bytes())
@@ -231,15 +258,17 @@ def test_the_pinned_digest_covers_what_a_file_brings(tmp_path: Path):
         pytest.param({"INPUT_SIZE": "128"}, View((128, 128), whole=True, overlap=64, threshold_percent=50), id="whole"),
     ],
 )
-def test_candidates_are_asked_as_requests_are_answered(serve: Serve, file: Path, settings: dict[str, str], view: View):
-    picture = cracked(256, 320)[0]
-    picture[200:230, 40:90] = 110  # a patch whose probability lies in between
-    server = serve(MODEL_PATH=str(file), **settings).wait_ready()
-    session = loaded(file, PRECISION="Exact", **settings).session
+def test_candidates_are_asked_as_requests_are_answered(serve: Serve, settings: dict[str, str], view: View):
+    photograph = cv2.imread(str(SAMPLES / "photographs/branching.jpg"))
+    assert photograph is not None
+    piece = np.ascontiguousarray(photograph[160:440, 60:420])
+    model = SAMPLES / "pavement-2.0.0.onnx"
+    server = serve(MODEL_PATH=str(model), **settings).wait_ready()
+    session = loaded(model, PRECISION="Exact", **settings).session
 
-    answered = mask_of(server.segment(encoded(picture), "?output=mask").body)
+    answered = mask_of(server.segment(encoded(piece), "?output=mask").body)
     assert answered.any()
-    assert np.array_equal(find(session, picture[..., ::-1].copy(), view) > 0, answered)
+    assert np.array_equal(find(session, piece[..., ::-1].copy(), view) > 0, answered)
 
 
 @pytest.mark.parametrize(
