@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import helper
 from tests.serving.conftest import Serve
-from tests.serving.models import TABLE_BYTES, DarkModel
+from tests.serving.models import TABLE_BYTES, DarkModel, slowed
 from tests.serving.pictures import cracked, encoded
 from tests.serving.process import REPOSITORY, ServerProcess
 from tests.serving.waiting import until
@@ -66,12 +69,33 @@ def anonymous(server: ServerProcess) -> int:
     return next(int(line.split()[1]) << 10 for line in rollup.splitlines() if line.startswith("Anonymous:"))
 
 
+def brought(model: onnx.ModelProto, path: Path) -> Path:
+    """A file with a quick variant of a model that is slow and large, and with a photograph to check it by."""
+    data = {"variant.int8": DarkModel().build().SerializeToString(), "check.photographs": encoded(cracked()[0], ".jpg")}
+    props = {f"crackseg.{key}": base64.b64encode(value).decode() for key, value in data.items()}
+    helper.set_model_props(model, props)
+    onnx.save(model, path)
+    return path
+
+
 def test_what_loading_took_is_given_back(serve: Serve, dark_model: Path, tmp_path: Path):
     heavy = DarkModel(tables=TABLES).save(tmp_path / "heavy.onnx")
-    light, loaded = (serve(MODEL_PATH=str(path)).wait_ready() for path in (dark_model, heavy))
-    until(
-        lambda: anonymous(loaded) - anonymous(light) < MOST_TIMES * TABLES * TABLE_BYTES, "what loading took given back"
-    )
+    bundle = brought(DarkModel(tables=TABLES).build(), tmp_path / "bundle.onnx")
+    light, loaded, bundled = (serve(MODEL_PATH=str(path)).wait_ready() for path in (dark_model, heavy, bundle))
+    for server in (loaded, bundled):
+        until(
+            lambda server=server: anonymous(server) - anonymous(light) < MOST_TIMES * TABLES * TABLE_BYTES,
+            "what loading took given back",
+        )
+
+
+def test_what_was_tried_and_not_chosen_is_given_back(serve: Serve, dark_model: Path, tmp_path: Path):
+    bundle = brought(slowed(DarkModel(tables=TABLES).build()), tmp_path / "bundle.onnx")
+    light = serve(MODEL_PATH=str(dark_model)).wait_ready()
+    chosen = serve(MODEL_PATH=str(bundle), PRECISION="Auto").wait_ready()
+
+    assert chosen.ask("GET", "/model/info").json["precision"] == "INT8"
+    until(lambda: anonymous(chosen) - anonymous(light) < TABLES * TABLE_BYTES // 2, "the file itself given back")
 
 
 def page_faults(server: ServerProcess) -> int:

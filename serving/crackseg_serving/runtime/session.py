@@ -211,7 +211,9 @@ def load_session(graph: Graph, options: Any, providers: Sequence[tuple[str, Mapp
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     source = str(graph.path) if graph.content is None else graph.content
-    return onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
+    session = onnxruntime.InferenceSession(source, options, providers=list(providers), enable_fallback=0)
+    session._model_bytes = None  # noqa: SLF001 - kept for the fallback alone, as long as the session
+    return session
 
 
 def peek(graph: Graph) -> tuple[Signature, dict[str, str]]:
