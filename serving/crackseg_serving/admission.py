@@ -71,6 +71,12 @@ class _Room:
             self._free -= amount
             return True
 
+    def fit(self, size: int) -> None:
+        """Be of this size from now on, unless something is taken: then it is not known what all else takes."""
+        with self._freed:
+            if self._free == self.size:
+                self.size = self._free = size
+
     def give(self, amount: int) -> None:
         """Give back what was taken."""
         with self._freed:
@@ -94,20 +100,22 @@ class Admission:
         timeout: float,
         places: int = 1,
         max_wait: float = math.inf,
-        clear: Callable[[], None] = lambda: None,
+        left: Callable[[], int] | None = None,
     ) -> None:
         """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
 
         `places` is how many requests are worked on at once; the others wait, and none is let in that would wait for more than
-        `max_wait` seconds. `clear` is called when a large image has its room, to make that room real.
+        `max_wait` seconds. `left` says how many bytes the container has left beside all that is in use, and makes them real: what the
+        model takes is known once it has run.
         """
         self._max_requests = max_requests
         self._timeout, self._max_wait = timeout, max_wait
         self._places = places
-        self._clear = clear
+        self._left = left
         self._mean = 0.0  # seconds of work a request, lately
         self._bodies = _Room(memory // 8)
-        self._images = _Room(memory - memory // 8)
+        self._most_for_images = memory - memory // 8
+        self._images = _Room(self._most_for_images)
         self.requests = 0
         self.latest = time.monotonic()  # when the last request came
 
@@ -197,6 +205,9 @@ class Admission:
         `remedy`: what to do where it can never fit, beside giving the server more memory.
         """
         room = self._images
+        if size >= _LARGE and self._left is not None:
+            most = self._most_for_images
+            room.fit(max(most // 8, min(most, self._left() - self._bodies.size)))
         if size > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
@@ -206,8 +217,8 @@ class Admission:
         while not room.take(size):
             ticket.check()
             room.wait()
-        if size >= _LARGE:
-            self._clear()
+        if size >= _LARGE and self._left is not None:
+            self._left()  # what is free by now is made real
         try:
             yield
         finally:

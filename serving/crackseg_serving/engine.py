@@ -80,7 +80,7 @@ class Engine:
             timeout=settings.request_timeout,
             places=settings.workers,
             max_wait=settings.max_wait,
-            clear=Reserve(settings.memory_limit).look,
+            left=Reserve(settings.memory_limit).left,
         )
         self._workers = Workers(settings.workers, settings.workers + _MOST_ASIDE, self._worked)
         self._state = State("Starting", "the model is being loaded")

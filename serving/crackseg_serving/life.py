@@ -11,6 +11,7 @@ import gc
 import importlib
 import logging
 import os
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -38,6 +39,7 @@ def live(settings: Settings, loading: Future[Loaded]) -> None:
 
 
 async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
+    _allow_connections()
     engine = Engine(settings, Metrics())
     ports = [settings.port, *([settings.page_port] if settings.page_port else [])]
     listeners = [listen(settings.host, port, settings.client_seconds) for port in ports]
@@ -57,6 +59,13 @@ async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
     finally:
         server.should_exit = True
         await serving
+
+
+def _allow_connections() -> None:
+    """As many open files as the container may have: it often begins with 1024, and a connection is one."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 @contextlib.asynccontextmanager

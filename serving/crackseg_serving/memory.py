@@ -38,28 +38,31 @@ def give_back() -> None:
 
 
 class Reserve:
-    """What is free but still held counts against the container's limit like what is used: it is given back in time."""
+    """What the container's limit leaves. What is free but still held counts against it like what is used: it is given back in time."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is the container's, in bytes."""
-        self._enough = limit // 2
+        self._limit, self._enough, self._tight = limit, limit // 2, 3 * limit // 4
         self._next = 0.0  # time.monotonic()
         self._giving = threading.Lock()
 
-    def look(self) -> None:
-        """Before much is taken: where half of the limit is resident, pieces that pictures left between others are given back."""
-        now = time.monotonic()
-        if now < self._next or _resident() < self._enough or not self._giving.acquire(blocking=False):
-            return
-        try:
-            give_back()
-            self._next = time.monotonic() + _PAUSE
-        finally:
-            self._giving.release()
+    def left(self) -> int:
+        """Bytes, beside the process's own memory. Where half of the limit is resident, pieces that pictures left are given back before."""
+        resident, soon = _resident()[0], time.monotonic() < self._next
+        if resident >= (self._tight if soon else self._enough) and self._giving.acquire(blocking=False):
+            try:
+                give_back()
+                self._next = time.monotonic() + _PAUSE
+            finally:
+                self._giving.release()
+        return self._limit - _resident()[1]
 
 
-def _resident() -> int:
+def _resident() -> tuple[int, int]:
+    """Bytes in all, and without what is a file's: the system takes those pages back when it needs them."""
     try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
     except OSError:
-        return 0  # no Linux
+        return 0, 0  # no Linux
+    page = os.sysconf("SC_PAGE_SIZE")
+    return resident * page, (resident - shared) * page

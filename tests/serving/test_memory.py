@@ -29,12 +29,48 @@ for _ in range(600):
     kept.append(np.ones(1 << 10, np.uint8))
 del dropped
 found = [resident()]
-admission = Admission(max_requests=1, memory=LIMIT, timeout=60, clear=memory.Reserve(LIMIT).look)
+admission = Admission(max_requests=1, memory=LIMIT, timeout=60, left=memory.Reserve(LIMIT).left)
 for size in {sizes}:
     with admission.image(size << 20, Ticket(time.monotonic() + 60)):
         found.append(resident())
 print(json.dumps(found))
 """
+
+
+#: A model of 300 MB, and pictures before and after it is there.
+BESIDE = """
+import json, time
+from crackseg_serving import memory
+memory.settle()
+import numpy as np
+from crackseg_serving.admission import Admission, Ticket
+from crackseg_serving.failures import Refused
+
+LIMIT = 600 << 20
+admission = Admission(max_requests=1, memory=LIMIT, timeout=60, left=memory.Reserve(LIMIT).left)
+
+def take(size):
+    try:
+        with admission.image(size << 20, Ticket(time.monotonic() + 60)):
+            return "taken"
+    except Refused as refused:
+        return refused.message
+
+found = [take(400)]
+model = np.ones(300 << 20, np.uint8)
+found += [take(400), take(60)]
+del model
+found.append(take(400))
+print(json.dumps(found))
+"""
+
+
+def test_pictures_have_what_the_model_leaves():
+    done = subprocess.run([sys.executable, "-c", BESIDE], check=True, capture_output=True, text=True, env=environment())
+    alone, beside, small, again = json.loads(done.stdout)
+    assert (alone, small, again) == ("taken", "taken", "taken")
+    assert "needs about 400 MiB" in beside
+    assert "higher memory limit" in beside
 
 
 def resident(limit: int, *sizes: int) -> list[int]:

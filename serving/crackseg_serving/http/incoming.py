@@ -76,10 +76,11 @@ class Incoming:
     def add(self, part: Part | None) -> None:
         """The next part has come; None: there is no more."""
         self._parts.append(part)
-        self._unread += len(part or b"")
-        if self._unread > _UNREAD:
-            self._sender.pause()
         self._more.set()
+        if part is not None:  # where nobody wanted it, its end must not stop what follows it
+            self._unread += len(part)
+            if self._unread > _UNREAD:
+                self._sender.pause()
 
     def lose(self) -> None:
         """The client is gone; where the body is not whole, it never will be."""

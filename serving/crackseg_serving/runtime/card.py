@@ -25,8 +25,9 @@ from crackseg_serving.runtime.providers import (
     fallback,
     tensorrt_options,
 )
-from crackseg_serving.runtime.session import VERSION, Graph, Session, load_session, peek, sentence
+from crackseg_serving.runtime.session import VERSION, Graph, Session, load_session, peek
 from crackseg_serving.runtime.signature import Signature, tile_shape, whole_size
+from crackseg_serving.runtime.unloadable import sentence
 from crackseg_serving.settings import Settings
 
 _KIND: Final = "cuda"  # ONNX Runtime's word for memory on a card

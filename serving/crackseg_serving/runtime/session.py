@@ -21,6 +21,7 @@ from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.lanes import Lanes
 from crackseg_serving.runtime.providers import BF16, CPU, OPENVINO, has_openvino, openvino_options
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
+from crackseg_serving.runtime.unloadable import why
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -245,14 +246,8 @@ def _load_failure(error: Exception, path: Path) -> ModelFailure:
     if type(error).__name__ == "NoSuchFile" and not path.exists():
         return ModelFailure("ModelNotFound", f"there is no model at {path}: the init container puts it there")
     return ModelFailure(
-        "ContractMismatch",
-        f"{path} is not ONNX, truncated, or nothing that ONNX Runtime {VERSION} can load: {sentence(error)}",
+        "ContractMismatch", f"{path} is no model for this server: {why(error, f'ONNX Runtime {VERSION}')}"
     )
-
-
-def sentence(error: Exception) -> str:
-    """The first line of what the library says."""
-    return str(error).strip().partition("\n")[0].removeprefix("[ONNXRuntimeError] : ")[:400]
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.imaging import to_tensor
 from crackseg_serving.runtime.curve import Batching, choose_batching
-from crackseg_serving.runtime.session import Session, sentence
+from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import settle, tile_shape
+from crackseg_serving.runtime.unloadable import sentence
 
 _LOG = logging.getLogger("crackseg.runtime")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from tests.serving.conftest import Serve
@@ -165,6 +166,16 @@ def test_bodies_that_are_slow_keep_nobody_else_out(serve: Serve):
         assert server.segment(encoded(cracked()[0])).status == 200
 
 
+def test_as_many_clients_may_be_connected_as_the_container_has_files_for(serve: Serve):
+    """Containers often begin with a small number of open files, and may have many more."""
+    server = serve(within=["sh", "-c", 'ulimit -S -n 100; exec "$@"', "sh"]).wait_ready()
+    with ExitStack() as opened:
+        for number in range(300):
+            connection = opened.enter_context(connected(server))
+            connection.sendall(request(str(number)))
+            assert answers(connection, 1)[0][:2] == (200, str(number))
+
+
 def test_who_is_refused_before_the_body_and_sends_it_all_the_same_keeps_the_connection(serve: Serve):
     server = serve(CLIENT_SECONDS="1").wait_ready()
     with connected(server) as connection:
@@ -174,6 +185,25 @@ def test_who_is_refused_before_the_body_and_sends_it_all_the_same_keeps_the_conn
         time.sleep(2)  # how a client behaves that has nothing to ask
         connection.sendall(request("next"))
         assert answers(connection, 1)[0][:2] == (200, "next")
+
+
+def test_what_follows_a_large_body_that_nobody_wanted_is_answered(serve: Serve):
+    """More of it is there than is read ahead when the refusal comes, for the server is busy with others meanwhile."""
+    server = serve().wait_ready()
+    body = bytes(3_000_000)
+    with connected(server) as connection:
+        for number in range(20):  # the kernel takes more and more of it at once
+            server.process.send_signal(signal.SIGSTOP)
+            large = request("large", body, "/nowhere")
+            connection.settimeout(0.1)
+            sent = 0
+            with suppress(TimeoutError):
+                while sent < len(large):
+                    sent += connection.send(large[sent : sent + 65536])
+            server.process.send_signal(signal.SIGCONT)
+            connection.settimeout(DEADLINE)
+            connection.sendall(large[sent:] + request(f"after {number}"))
+            assert [found[:2] for found in answers(connection, 2)] == [(404, "large"), (200, f"after {number}")]
 
 
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
