@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.admission import Ticket
+from crackseg_serving.values import value
 
 Array = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Outputs:
     """Several outputs of one run; a slice is of all of them."""
 
@@ -35,7 +36,7 @@ class Outputs:
         return Outputs([array[items] for array in self.arrays])
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Run:
     """One run of the model that has ended."""
 
@@ -45,7 +46,7 @@ class Run:
     wide: bool  # on all cores
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Wide:
     """A way to run on all cores, and whether the request that asks is the only one inside."""
 

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -21,6 +20,7 @@ from crackseg_serving.failures import Cause, Refused, is_memory
 from crackseg_serving.memory import Reserve
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.settings import Settings
+from crackseg_serving.values import value
 from crackseg_serving.workers import Workers
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _MOST_ASIDE: Final = 64  # requests that may go on beside those that have a plac
 _RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Model:
     """What is being served."""
 
@@ -53,7 +53,7 @@ class Model:
     properties: dict[str, str]  # the model's own metadata, as written
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class State:
     """Where the engine stands: a reason in one word, a sentence for a person."""
 

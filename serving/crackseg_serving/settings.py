@@ -10,11 +10,11 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from crackseg_serving import cgroup, contract
+from crackseg_serving.values import value
 
 DEVICES: Final = ("Auto", "CPU", "CUDA", "TensorRT")
 PRECISIONS: Final = ("Exact", "Auto")
@@ -40,7 +40,7 @@ class SettingsError(ValueError):
     """A variable of the environment cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Settings:
     """Everything the server can be told. Sizes in pixels and bytes, times in seconds."""
 

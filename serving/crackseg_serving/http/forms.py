@@ -14,6 +14,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.problems import Problem
+from crackseg_serving.values import value
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -25,7 +26,7 @@ _ARCHIVES: Final = frozenset({b"application/zip", b"application/x-zip-compressed
 _PLAIN: Final = frozenset({b"", b"application/octet-stream", b"application/x-www-form-urlencoded"})
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sent:
     """What has come: the images with the names of their files, in order."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
@@ -14,6 +13,7 @@ from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.openapi import document
 from crackseg_serving.http.page import page_document
 from crackseg_serving.http.segmenting import segment_image
+from crackseg_serving.values import value
 
 Handler = Callable[[Engine, Request], Awaitable[Response]]
 
@@ -52,7 +52,7 @@ POLLED: Final = frozenset(
 _PATTERNS: Final = [(template.split("/"), template) for template in ROUTES if "{" in template]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """Where a path leads."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -29,6 +28,7 @@ from crackseg_serving.inference.tensors import (
     wrong,
 )
 from crackseg_serving.runtime.signature import Signature, TensorSpec
+from crackseg_serving.values import value
 
 BINARY_HEADER: Final = "inference-header-content-length"
 #: What simdjson needs for each number, besides the text and its copy: its tape (16), its index (8) and the buffer (8).
@@ -38,7 +38,7 @@ _STEP: Final = 1 << 16  # bytes looked at in one go: what is made of them stays 
 _TENSORS: Final = 16  # more than any model here has
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InferenceRequest:
     """What a body asks for."""
 

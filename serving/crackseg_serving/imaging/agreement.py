@@ -5,17 +5,18 @@ Used where a file of smaller precision is made, and by the server that chooses a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.values import value
+
 #: Of the masks, which another precision has to leave as they are.
 LEAST_AGREEMENT: Final = 0.98
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Overlap:
     """Pixels of crack in two masks, of one picture or of many added up."""
 

@@ -6,11 +6,12 @@ cracks to them. The model's own error is none of this: what it takes for crack i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from crackseg_serving.values import value
 
 Floats = NDArray[np.float64]
 
@@ -24,7 +25,7 @@ _LENGTH_SHARE: Final = 0.01  # stairs and corners of a line on a grid
 _AREA_A_LENGTH: Final = 0.6
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Errors:
     """Per label (0 is unused) how far off its figures may be, in pixels."""
 

@@ -6,7 +6,6 @@ spur and over smoothing rounds. Knows pixels, not millimetres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -21,6 +20,7 @@ from crackseg_serving.imaging.thinning import (
     square_steps,
     thin,
 )
+from crackseg_serving.values import value
 
 #: How far beyond the crack's edge a side branch must reach to count; what is shorter is a frayed edge, in pixels.
 SPUR_PIXELS: Final = 2.0
@@ -50,7 +50,7 @@ _FIRST_AND_LAST: Final = np.stack(
 _FORWARD: Final = (2, 3, 4, 5)  # east, south-east, south, south-west: each link once
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Graph:
     """Nodes and how they hang together."""
 
@@ -61,7 +61,7 @@ class _Graph:
     places: NDArray[np.complex128]  # [n] column + row * 1j of the pixel in the frame
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CentreLine:
     """The centre lines of all cracks of a frame, as one graph of `n` nodes and `m` links."""
 

@@ -6,7 +6,6 @@ decoded at all. OpenCV decodes, JPEG libjpeg-turbo, TIFF libvips; nothing but an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import cv2
@@ -17,12 +16,13 @@ from crackseg_serving.imaging.errors import TooManyPixels
 from crackseg_serving.imaging.headers import ImageFacts, damaged, read_facts
 from crackseg_serving.imaging.jpeg import read_jpeg
 from crackseg_serving.imaging.vips import read_rows
+from crackseg_serving.values import value
 
 Image = NDArray[np.uint8]
 Value = TypeVar("Value", np.uint8, np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecodeLimits:
     """How large a picture may be; 50 megapixels are 150 MB of pixels."""
 
@@ -35,7 +35,7 @@ class DecodeLimits:
             raise TooManyPixels(facts.width, facts.height, self.max_pixels, self.max_side)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class DecodedImage:
     """A picture ready for the model."""
 

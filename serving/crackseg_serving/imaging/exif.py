@@ -7,8 +7,9 @@ https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.6.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final
+
+from crackseg_serving.values import value
 
 _SEARCHED: Final = 1 << 18  # bytes: an EXIF block comes first in the file
 _BEGIN: Final = b"Exif\0\0"
@@ -21,7 +22,7 @@ _MOST_TAGS: Final = 512
 Tags = dict[int, bytes]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Position:
     """Degrees in WGS 84; the heading clockwise from true north, None where it is unknown or magnetic."""
 

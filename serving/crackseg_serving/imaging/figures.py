@@ -6,7 +6,6 @@ Called by `measure`; `ledger` makes the same of parts that it has added up. docs
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -21,6 +20,7 @@ from crackseg_serving.imaging.scale import Scale
 from crackseg_serving.imaging.thinning import Indices
 from crackseg_serving.imaging.tips import find_tips
 from crackseg_serving.imaging.window import Window
+from crackseg_serving.values import value
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
@@ -29,7 +29,7 @@ Labels = NDArray[np.int32]
 _PARTS_OF_A_PIXEL: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Figures:
     """Per label (0 is unused) the measured figures of all cracks."""
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from crackseg_serving.imaging.errors import ImageError, NotAnImage, TruncatedImage, UnsupportedImage
 from crackseg_serving.imaging.tiff import read_orientation, read_tiff
+from crackseg_serving.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImageFacts:
     """What a picture's header says."""
 

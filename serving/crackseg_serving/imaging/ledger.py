@@ -6,7 +6,6 @@ Called by `blocks`. Memory grows with the cracks' edges and with the number of t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,12 +16,13 @@ from crackseg_serving.imaging.measure import MAXIMUM_LISTED_CRACKS
 from crackseg_serving.imaging.measurements import Measurements
 from crackseg_serving.imaging.outlines import Edges, trace_outlines
 from crackseg_serving.imaging.scale import Scale
+from crackseg_serving.values import value
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Sums:
     """One block's part of each crack, by the block's own labels; 0 is none."""
 

@@ -7,7 +7,6 @@ finds and prints; of the pictures of roads that were tried, none was taken for o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.errors import CalibrationFailed
 from crackseg_serving.imaging.scale import Marker, Scale, ScaleSource
+from crackseg_serving.values import value
 
 Corners = NDArray[np.float64]  # [4, 2]: x, y
 
@@ -36,7 +36,7 @@ _LEAST_ERROR_PERCENT: Final = 0.2
 _CARD_SIDES: Final = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MarkerSize:
     """What the sender says of the markers: all are squares of one size."""
 

@@ -5,11 +5,11 @@ Made by `measure`, turned into JSON by the HTTP skin, read by inspectors. docs/m
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 from crackseg_serving.imaging.scale import Scale
+from crackseg_serving.values import value
 
 Point = tuple[float, float]
 Ring = tuple[Point, ...]
@@ -34,7 +34,7 @@ def severity_of(mean_width_millimetres: float) -> Severity:
     return Severity.MODERATE if mean_width_millimetres <= _MODERATE_MILLIMETRES else Severity.HIGH
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BoundingBox:
     """The smallest upright box around a crack, in whole pixels."""
 
@@ -48,7 +48,7 @@ class BoundingBox:
         return {"x": self.x, "y": self.y, "width": self.width, "height": self.height}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Polygon:
     """A crack's outline: x to the right, y down, in pixels from the picture's upper left corner."""
 
@@ -63,7 +63,7 @@ class Polygon:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Crack:
     """One crack: a connected part of the mask."""
 
@@ -107,7 +107,7 @@ class Crack:
         return record
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Measurements:
     """The cracks of one picture, the longest first, and their totals."""
 

@@ -7,7 +7,6 @@ pixels around. A ring goes through the middles of its edges, which cuts corners 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.measurements import BoundingBox, Polygon, Ring
+from crackseg_serving.values import value
 
 Indices = NDArray[np.int64]
 
@@ -24,7 +24,7 @@ _TOLERANCE_PIXELS: Final = 0.3
 _SIDES: Final = ((-1, 0), (0, 1), (1, 0), (0, -1))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Edges:
     """Edges of pixels: `(row * width of the picture + column) * 4 + side`."""
 

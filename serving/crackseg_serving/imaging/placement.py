@@ -7,17 +7,17 @@ camera's position, and only with a heading and a scale does more follow from it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Final
 
 from crackseg_serving.imaging.exif import Position
 from crackseg_serving.imaging.measurements import Point
+from crackseg_serving.values import value
 
 _METRES_A_DEGREE: Final = 111_320.0  # of latitude, on a sphere: half a percent off at worst
 _NEAR_A_POLE: Final = 89.0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Placement:
     """An affine map from pixels (x to the right, y down, from the upper left corner) to coordinates."""
 

@@ -6,9 +6,10 @@ Made from what the sender says, or by `markers` from a card in the picture; used
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
+
+from crackseg_serving.values import value
 
 #: How far off a point may be that a person has set at the end of a known distance, in pixels.
 _POINT_ERROR_PIXELS: Final = 1.0
@@ -26,7 +27,7 @@ class ScaleSource(StrEnum):
     MARKER = "Marker"  # cards of known size lie in the picture
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Marker:
     """A card found in the picture."""
 
@@ -45,7 +46,7 @@ class Marker:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Scale:
     """Millimetres of a pixel."""
 

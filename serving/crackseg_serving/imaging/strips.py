@@ -7,7 +7,6 @@ handed on in the same way. `held_bytes` says what that takes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from crackseg_serving.imaging.decode import DecodeLimits, decode
 from crackseg_serving.imaging.headers import ImageFacts
 from crackseg_serving.imaging.tiles import TilePlan, move_up
 from crackseg_serving.imaging.vips import read_rows
+from crackseg_serving.values import value
 
 Image = NDArray[np.uint8]
 
@@ -25,7 +25,7 @@ _BYTES_WHOLE: Final = 12  # a pixel, decoded whole: four samples of 16 bits, and
 _COLOURS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Strips:
     """A picture as it comes from its decoder."""
 

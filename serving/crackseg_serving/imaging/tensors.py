@@ -7,7 +7,6 @@ records and the two conversions, with one copy each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
@@ -15,11 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.values import value
+
 Layout = Literal["NCHW", "NHWC"]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class InputFormat:
     """What a model takes: `x = (pixel / 255 * maximum - mean) / std` for each channel."""
 
@@ -30,7 +31,7 @@ class InputFormat:
     std: tuple[float, ...] = (1.0,)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class OutputFormat:
     """What a model gives: the activation that its graph has applied already, and the channel that means "crack"."""
 

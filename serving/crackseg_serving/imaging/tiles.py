@@ -7,18 +7,20 @@ across a border of tiles has no gap and a constant stays constant. Memory beside
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from crackseg_serving.values import value
+
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tile:
     """A tile's upper left corner in the picture."""
 
@@ -26,7 +28,7 @@ class Tile:
     left: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TilePlan:
     """Where the tiles of a picture lie; all have one shape, so that they can be batched."""
 

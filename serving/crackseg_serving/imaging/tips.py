@@ -6,7 +6,6 @@ the picture where a crack leaves it. From each end a ray goes on in the line's d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -14,12 +13,13 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.centreline import CentreLine, walk
 from crackseg_serving.imaging.thinning import Indices
+from crackseg_serving.values import value
 
 _DIRECTION_NODES: Final = 8  # how far back the direction of an end is taken from
 _RAY_STEP: Final = 0.25  # pixels
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Tips:
     """The ends of all centre lines."""
 

@@ -6,17 +6,16 @@ edge, how much of it the crack covers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from crackseg_serving.imaging.coverage import cover
 from crackseg_serving.imaging.thinning import Indices, border_of
+from crackseg_serving.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Window:
     """The smallest part of the picture with all cracks in it, and a rim of one empty pixel around."""
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Final
+
+from crackseg_serving.values import value
 
 
 @dataclass(slots=True)
@@ -28,7 +31,7 @@ class Duration:
         return {"count": self.count, "ns": self.ns}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Times:
     """The parts of one request's time, in seconds."""
 
@@ -38,6 +41,9 @@ class Times:
     compute_output: float  # tensors to the wire
 
 
+PARTS: Final = tuple(part.name for part in fields(Times))
+
+
 @dataclass(slots=True)
 class Statistics:
     """Of one model, since it was loaded."""
@@ -45,7 +51,7 @@ class Statistics:
     last_inference: int = 0  # milliseconds since the epoch
     success: Duration = field(default_factory=Duration)
     fail: Duration = field(default_factory=Duration)
-    parts: dict[str, Duration] = field(default_factory=lambda: {name: Duration() for name in Times.__slots__})
+    parts: dict[str, Duration] = field(default_factory=lambda: {name: Duration() for name in PARTS})
     runs: defaultdict[int, Duration] = field(default_factory=lambda: defaultdict(Duration))  # by items in the run
     _changing: threading.Lock = field(default_factory=threading.Lock)
 

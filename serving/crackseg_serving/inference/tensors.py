@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.runtime.signature import Signature, TensorSpec
+from crackseg_serving.values import value
 
 Array = NDArray[Any]
 
@@ -39,7 +39,7 @@ DATATYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Expected:
     """An input that a request announced and that the model takes: what its data must be."""
 

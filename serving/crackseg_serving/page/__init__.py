@@ -10,10 +10,11 @@ import base64
 import gzip
 import hashlib
 import re
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
+
+from crackseg_serving.values import value
 
 _FOLDER: Final = Path(__file__).parent
 #: The modules, each after those that it imports.
@@ -22,7 +23,7 @@ _IMPORT: Final = re.compile(r'^import \{ [^}]+ \} from "\./\w+\.js";\n', re.MULT
 _EXPORT: Final = re.compile(r"^export ", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Page:
     """The document as it is sent."""
 

@@ -20,6 +20,7 @@ from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import settle, tile_shape
 from crackseg_serving.runtime.variants import PHOTOGRAPHS
 from crackseg_serving.runtime.warmup import costs_of, run_probe
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -31,7 +32,7 @@ Picture = NDArray[np.uint8]
 Mask = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class View:
     """How the server shows a picture to the model, and from which probability on it sees a crack."""
 
@@ -41,7 +42,7 @@ class View:
     threshold_percent: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Candidate:
     """Another way to compute the model; opening it gives a session for each provider that takes it."""
 

@@ -7,8 +7,9 @@ finds 1 and no delay; a card has a knee, and that is what is looked for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from crackseg_serving.values import value
 
 _SIZES: Final = (1, 2, 4, 8, 16)
 _LONG: Final = 0.1  # seconds: what a run costs besides its images is nothing to one this long
@@ -16,7 +17,7 @@ _DELAY: Final = 0.25  # of a run: what waiting for company may add
 _LONGEST_DELAY: Final = 0.02  # seconds
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Batching:
     """The most images in a run, and how long one may wait for others (seconds)."""
 

@@ -10,13 +10,14 @@ import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -30,7 +31,7 @@ _UNTIL_RECORDED: Final = 3  # two ordinary runs, which find kernels and memory, 
 _APART: Final = 1e-2  # of the range: a run and its recording compute the same, but perhaps with other kernels
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Device:
     """Where tensors lie, in ONNX Runtime's words: `cuda` and a card's number, or `cpu`."""
 
@@ -136,7 +137,7 @@ class Lane:
         return _Bound(output, source, binding, options)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Bound:
     """Buffers on the card that runs of one shape use again and again."""
 

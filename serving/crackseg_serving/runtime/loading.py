@@ -10,7 +10,7 @@ import hashlib
 import logging
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from crackseg_serving.runtime.signature import tile_shape, whole_size
 from crackseg_serving.runtime.variants import Brought, take_apart
 from crackseg_serving.runtime.warmup import Warmth, fastest, warm_up
 from crackseg_serving.settings import Settings
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Loaded:
     """A model that can be served."""
 

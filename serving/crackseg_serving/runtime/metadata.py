@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal, cast
 
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.values import value
 
 Layout = Literal["NCHW", "NHWC"]
 Channels = Literal["RGB", "BGR", "GRAY"]
 Activation = Literal["sigmoid", "none", "softmax"]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Metadata:
     """Parsed metadata; None where the model is silent and its graph or a warm-up run decides."""
 

@@ -6,12 +6,13 @@ Called when metrics are read, where a model runs on cards. Needs the package nvi
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CardMemory:
     """Of one card, in bytes."""
 

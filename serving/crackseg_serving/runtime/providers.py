@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import onnxruntime
 
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -25,7 +25,7 @@ _IN_BFLOAT16: Final = '{"CPU": {"INFERENCE_PRECISION_HINT": "bf16"}}'
 _PROVIDERS: Final = {"CPU": CPU, "CUDA": CUDA, "TensorRT": TENSORRT}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Profile:
     """The shapes of its input that an engine of TensorRT is built for; one that goes beyond them would be built anew."""
 

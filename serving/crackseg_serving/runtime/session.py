@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
@@ -22,6 +22,7 @@ from crackseg_serving.runtime.lanes import Lanes
 from crackseg_serving.runtime.providers import BF16, CPU, OPENVINO, has_openvino, openvino_options
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
 from crackseg_serving.runtime.unloadable import why
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -30,7 +31,7 @@ VERSION: Final[str] = onnxruntime.__version__
 _SPIN_MICROSECONDS: Final = "200"  # from one operator to the next; longer only where others need the core
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Graph:
     """What is to be opened, and how it is to be computed."""
 

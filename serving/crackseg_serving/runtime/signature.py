@@ -7,7 +7,7 @@ Pure: the session hands in what the graph declares, the warm-up what a real run 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from typing_extensions import override
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.imaging import InputFormat, OutputFormat
 from crackseg_serving.runtime.metadata import Channels, Layout, Metadata, parse_metadata
+from crackseg_serving.values import value
 
 #: ONNX Runtime's words for tensor types: the Open Inference Protocol's, and numpy's.
 DATATYPES: Final = {
@@ -36,7 +37,7 @@ _INPUT_TYPES: Final = ("FP32", "FP16", "UINT8")
 _OUTPUT_TYPES: Final = ("FP32", "FP16", "FP64")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TensorSpec:
     """One input or output. A dimension is None where the graph leaves it open."""
 
@@ -49,7 +50,7 @@ class TensorSpec:
         return f"{self.name!r} {self.datatype} [{', '.join('?' if size is None else str(size) for size in self.shape)}]"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signature:
     """How to feed a model and how to read it."""
 

@@ -11,12 +11,13 @@ import base64
 import binascii
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.onnxfile import LENGTH, outermost
+from crackseg_serving.values import value
 
 #: Where each precision of a variant stands.
 VARIANTS: Final = {"INT8": "crackseg.variant.int8", "FP16": "crackseg.variant.fp16"}
@@ -27,7 +28,7 @@ MOST_VARIANT_BYTES: Final = 1 << 30
 _METADATA, _KEY, _VALUE = 14, 1, 2  # ModelProto.metadata_props, StringStringEntryProto.key and .value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Brought:
     """A model file taken apart."""
 

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +23,7 @@ from crackseg_serving.runtime.curve import Batching, choose_batching
 from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import settle, tile_shape
 from crackseg_serving.runtime.unloadable import sentence
+from crackseg_serving.values import value
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -37,7 +38,7 @@ _LONG_RUN: Final = 0.01  # seconds: a hundred times what a processor does for a 
 _SMALL_RUN: Final = 0.004  # seconds: waking the other cores takes as long as they save
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Warmth:
     """What the first runs showed."""
 

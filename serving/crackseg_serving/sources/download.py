@@ -10,7 +10,6 @@ import hashlib
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,9 +18,10 @@ from crackseg_serving.sources.location import parse_location, redact
 from crackseg_serving.sources.opened import Transient
 from crackseg_serving.sources.opening import Opener, opener
 from crackseg_serving.sources.verify import check_onnx
+from crackseg_serving.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Bounds:
     """How far a download may go."""
 

@@ -5,31 +5,31 @@ Used by the download and by every sentence that names a URI.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from crackseg_serving.contract import CLAIM_FOLDER
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.values import value
 
 FORMS = "s3://BUCKET/KEY, https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH or file:///PATH"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class FileLocation:
     """A file in this container: an image's own, or on a mounted claim."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class WebLocation:
     """An address for GET. May hold a user, a password or a token in its query: never log it, log `redact(uri)`."""
 
     url: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class BucketLocation:
     """An object in an S3-compatible store."""
 

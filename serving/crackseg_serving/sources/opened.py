@@ -6,7 +6,8 @@ Used by each source, and by `opening` and `download` above them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from crackseg_serving.values import value
 
 CHUNK_BYTES = 1 << 20
 
@@ -15,7 +16,7 @@ class Transient(Exception):  # noqa: N818 - a condition of the world, which pass
     """The source could not answer now; asking again may help."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Opened:
     """A model about to be read. `size` is what the source announced, in bytes."""
 
