@@ -35,12 +35,10 @@ def bundle(
 
     Raises ValueError, and leaves no file, where a variant is not one of this model, or less than 0.98 of its masks agree.
     """
+    refuse_bundle(model)
     source = Served(model)
     pieces = write_pieces(source, check, folder)
     written = onnx.load(model)
-    known = {entry.key for entry in written.metadata_props}
-    if known & {PHOTOGRAPHS, *VARIANTS.values()}:
-        raise ValueError(f"{model} is a bundle already: give the model that it was made of")
     properties = {PHOTOGRAPHS: ",".join(_text(piece.image.read_bytes()) for piece in pieces)}
     for path in variants:
         key, agreement = _judged(path, model, compare(source, Served(path), pieces))
@@ -56,6 +54,12 @@ def bundle(
         raise ValueError(failure.message) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def refuse_bundle(model: Path) -> None:
+    """Raise ValueError for a file that brings something along already."""
+    if take_apart(model, decoded=False).model is not None:
+        raise ValueError(f"{model} is a bundle already: give the model that it was made of")
 
 
 def _judged(path: Path, model: Path, here: Agreement) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crackseg_models.agreement import Agreement, Picture, Served, compare
+from crackseg_models.bundle import refuse_bundle
 from crackseg_models.files import Order, write_all
 from crackseg_models.photographs import held_back
 from crackseg_models.quantization import Tensor, describe, fp16, int8
@@ -67,6 +68,7 @@ def rendered_check(folder: Path, workers: int = 1) -> dict[str, list[Picture]]:
 
 def make(variant: Variant, pictures: Pictures) -> Iterator[tuple[str, Agreement]]:
     """Make the file and compare it, set by set. Raises ValueError, and leaves no file, where a set is below the minimum."""
+    refuse_bundle(variant.source)
     part = variant.out.with_suffix(".part")
     try:
         source = Served(variant.source)

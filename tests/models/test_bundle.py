@@ -104,6 +104,14 @@ def test_a_bundle_of_a_bundle_is_refused(made, pictures, tmp_path, capsys):
     assert "is a bundle already" in capsys.readouterr().err
 
 
+def test_a_variant_of_a_bundle_is_refused(made, pictures, tmp_path, capsys):
+    out = tmp_path / "out.onnx"
+
+    assert main(["quantize", str(made), "--images", str(pictures / "images"), "--out", str(out)]) == 2
+    assert "is a bundle already" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_what_a_bundle_brings_is_text(made):
     for key in ("crackseg.variant.int8", "crackseg.check.photographs"):
         for part in properties(made)[key].split(","):

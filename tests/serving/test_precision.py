@@ -183,6 +183,16 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(tmp_path: Path, brought:
     assert words in failed.value.message
 
 
+@pytest.mark.parametrize("share", [0.3, 0.7, 0.9, 0.999])
+def test_a_file_cut_short_is_refused_as_any_other(file: Path, share: float):
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+
+    with pytest.raises(ModelFailure) as failed:
+        loaded(file)
+    assert failed.value.reason == "ContractMismatch"
+
+
 def test_such_a_file_ends_the_start_and_leaves_the_reason(serve: Serve, tmp_path: Path):
     server = serve(MODEL_PATH=str(save(tmp_path / "file.onnx", variant_int8="%%%")), PRECISION="Auto")
 
