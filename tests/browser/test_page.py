@@ -155,6 +155,15 @@ def test_arrows_move_what_is_larger_than_the_stage(seen: Window):
     assert is_near(seen.pixel(x, y), (0, 0, 0))
 
 
+def test_what_is_looked_at_closely_stays_in_view_when_a_phone_is_turned(seen: Window):
+    seen.click("[name=mode][value=mask]")
+    for _ in range(6):
+        seen.click("#in")
+    for size in (PHONE, PHONE[::-1], PHONE):
+        seen.resize(size, mobile=True)
+        until(lambda: is_near(seen.pixel(*seen.middle()), (255, 255, 255)), f"the crack in the middle at {size}")
+
+
 def test_two_fingers_zoom_on_a_phone(window: Window, photograph: Photograph):
     window.resize(PHONE, mobile=True)
     window.choose(photograph())

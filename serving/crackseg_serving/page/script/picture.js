@@ -13,7 +13,7 @@ export class Picture {
   #image = null;
   #paths = [];
   #all = new Path2D();
-  #view = { scale: 1, x: 0, y: 0 };
+  #view = { scale: 1, x: 0, y: 0, room: { width: 1, height: 1 } };
   #fitted = true;
   #chosen = 0;
   #mode = "overlay";
@@ -32,7 +32,7 @@ export class Picture {
     stage.addEventListener("pointerdown", (event) => this.#down(event));
     stage.addEventListener("pointermove", (event) => this.#move(event));
     for (const end of ["pointerup", "pointercancel"]) stage.addEventListener(end, (event) => this.#up(event));
-    new ResizeObserver(() => (this.#fitted ? this.fit() : this.#draw())).observe(stage);
+    new ResizeObserver(() => this.#resize()).observe(stage);
   }
 
   /** Shows the cracks of a photograph of `width` x `height` pixels; the photograph itself (or null) comes with `background`. */
@@ -108,6 +108,16 @@ export class Picture {
     this.zoom(1 / STEP);
   }
 
+  /** The stage has another size, as on a phone that is turned: what was in its middle stays there. */
+  #resize() {
+    if (this.#fitted) return this.fit();
+    const { width, height } = this.#room();
+    const { scale, x, y, room } = this.#view;
+    const [across, down] = [(width - room.width) / 2, (height - room.height) / 2];
+    this.#place(scale, x + across, y + down);
+    this.zoom(1); // not smaller than what fits
+  }
+
   #smallest() {
     const { width, height } = this.#room();
     return Math.min(width / this.#size[0], height / this.#size[1]);
@@ -126,6 +136,7 @@ export class Picture {
       scale,
       x: within(x, this.#size[0] * scale, room.width),
       y: within(y, this.#size[1] * scale, room.height),
+      room,
     };
     this.#fitted = scale <= this.#smallest() * 1.001;
     this.stage.classList.toggle("zoomed", !this.#fitted);
