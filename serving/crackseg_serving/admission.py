@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from crackseg_serving.failures import Cause, Refused
+from crackseg_serving.memory import Reserve
 
 _PATIENCE = 0.25  # seconds between looks at a ticket while waiting for memory
 _LARGE = 16 << 20  # bytes that an image needs: what smaller ones leave, the next ones take
@@ -71,10 +72,15 @@ class _Room:
             self._free -= amount
             return True
 
+    @property
+    def unused(self) -> bool:
+        """Whether nothing is taken."""
+        return self._free == self.size
+
     def fit(self, size: int) -> None:
         """Be of this size from now on, unless something is taken: then it is not known what all else takes."""
         with self._freed:
-            if self._free == self.size:
+            if self.unused:
                 self.size = self._free = size
 
     def give(self, amount: int) -> None:
@@ -100,18 +106,18 @@ class Admission:
         timeout: float,
         places: int = 1,
         max_wait: float = math.inf,
-        left: Callable[[], int] | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
 
         `places` is how many requests are worked on at once; the others wait, and none is let in that would wait for more than
-        `max_wait` seconds. `left` says how many bytes the container has left beside all that is in use, and makes them real: what the
-        model takes is known once it has run.
+        `max_wait` seconds. `reserve` makes the room for large images real, and knows what the model leaves of it, once
+        it has run.
         """
         self._max_requests = max_requests
         self._timeout, self._max_wait = timeout, max_wait
         self._places = places
-        self._left = left
+        self._reserve = reserve
         self._mean = 0.0  # seconds of work a request, lately
         self._bodies = _Room(memory // 8)
         self._most_for_images = memory - memory // 8
@@ -205,9 +211,10 @@ class Admission:
         `remedy`: what to do where it can never fit, beside giving the server more memory.
         """
         room = self._images
-        if size >= _LARGE and self._left is not None:
+        reserve = self._reserve if size >= _LARGE else None
+        if reserve is not None and room.unused:
             most = self._most_for_images
-            room.fit(max(most // 8, min(most, self._left() - self._bodies.size)))
+            room.fit(max(most // 8, min(most, reserve.left() - self._bodies.size)))
         if size > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
@@ -217,8 +224,8 @@ class Admission:
         while not room.take(size):
             ticket.check()
             room.wait()
-        if size >= _LARGE and self._left is not None:
-            self._left()  # what is free by now is made real
+        if reserve is not None:
+            reserve.clear()
         try:
             yield
         finally:

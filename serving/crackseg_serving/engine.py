@@ -80,7 +80,7 @@ class Engine:
             timeout=settings.request_timeout,
             places=settings.workers,
             max_wait=settings.max_wait,
-            left=Reserve(settings.memory_limit).left,
+            reserve=Reserve(settings.memory_limit),
         )
         self._workers = Workers(settings.workers, settings.workers + _MOST_ASIDE, self._worked)
         self._state = State("Starting", "the model is being loaded")

@@ -19,6 +19,7 @@ _ARENAS: Final = 2  # each keeps what it once needed; a thread that waits for on
 _KEPT: Final = (
     16 << 20
 )  # bytes: the arrays of a request are smaller, and the next one finds their pages where they were
+_BESIDE: Final = 32 << 20  # bytes: the interpreter's own blocks, stacks, libraries' data
 _PAUSE: Final = 0.5  # seconds between two times of giving back: it goes through all that is free
 
 
@@ -46,23 +47,45 @@ class Reserve:
         self._next = 0.0  # time.monotonic()
         self._giving = threading.Lock()
 
+    def clear(self) -> None:
+        """Before much is taken: where half of the limit is resident, the pieces that pictures left between others are given back."""
+        resident, soon = _resident(), time.monotonic() < self._next
+        if resident < (self._tight if soon else self._enough) or not self._giving.acquire(blocking=False):
+            return
+        try:
+            give_back()
+            self._next = time.monotonic() + _PAUSE
+        finally:
+            self._giving.release()
+
     def left(self) -> int:
-        """Bytes, beside the process's own memory. Where half of the limit is resident, pieces that pictures left are given back before."""
-        resident, soon = _resident()[0], time.monotonic() < self._next
-        if resident >= (self._tight if soon else self._enough) and self._giving.acquire(blocking=False):
-            try:
-                give_back()
-                self._next = time.monotonic() + _PAUSE
-            finally:
-                self._giving.release()
-        return self._limit - _resident()[1]
+        """Bytes beside those that something lives in. It goes through all that is free: milliseconds."""
+        return self._limit - _used()
 
 
-def _resident() -> tuple[int, int]:
-    """Bytes in all, and without what is a file's: the system takes those pages back when it needs them."""
+def _resident() -> int:
+    """Bytes of the process that are in memory."""
     try:
-        resident, shared = map(int, Path("/proc/self/statm").read_text().split()[1:3])
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
-        return 0, 0  # no Linux
-    page = os.sysconf("SC_PAGE_SIZE")
-    return resident * page, (resident - shared) * page
+        return 0  # no Linux
+
+
+class _Counts(ctypes.Structure):
+    """`struct mallinfo2` of <malloc.h>."""
+
+    _fields_ = tuple(
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost".split()  # noqa: SIM905
+    )
+
+
+def _used() -> int:
+    """Bytes that something lives in: what is free between them the next one takes, or it is given back."""
+    try:
+        count = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return _resident()
+    count.restype = _Counts
+    counts = count()
+    return int(counts.uordblks + counts.hblkhd) + _BESIDE

@@ -29,7 +29,7 @@ for _ in range(600):
     kept.append(np.ones(1 << 10, np.uint8))
 del dropped
 found = [resident()]
-admission = Admission(max_requests=1, memory=LIMIT, timeout=60, left=memory.Reserve(LIMIT).left)
+admission = Admission(max_requests=1, memory=LIMIT, timeout=60, reserve=memory.Reserve(LIMIT))
 for size in {sizes}:
     with admission.image(size << 20, Ticket(time.monotonic() + 60)):
         found.append(resident())
@@ -47,7 +47,7 @@ from crackseg_serving.admission import Admission, Ticket
 from crackseg_serving.failures import Refused
 
 LIMIT = 600 << 20
-admission = Admission(max_requests=1, memory=LIMIT, timeout=60, left=memory.Reserve(LIMIT).left)
+admission = Admission(max_requests=1, memory=LIMIT, timeout=60, reserve=memory.Reserve(LIMIT))
 
 def take(size):
     try:
