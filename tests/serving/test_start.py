@@ -54,6 +54,7 @@ def imported(serve: Serve, tmp_path: Path) -> list[str]:
 
 def test_a_start_imports_nothing_that_the_first_answer_does_not_need(imported: list[str]):
     assert not {name.partition(".")[0] for name in imported} & NEVER
+    assert not {f"crackseg_serving.runtime.{name}" for name in ("card", "choice")} & set(imported)
     assert 100 < len(imported) < MOST
 
 

@@ -1,7 +1,7 @@
 """From a file to a warm model: opened, its digest compared, run at the sizes that will be served.
 
 Called by the command before the engine is there, in a thread: it needs next to no interpreter, and goes on beside the imports
-of HTTP and gRPC. Imports nothing itself, for two threads that import wait for each other.
+of HTTP and gRPC. Imports nothing itself, for two threads that import wait for each other, but what only cards or PRECISION=Auto need.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from crackseg_serving.failures import ModelFailure
-from crackseg_serving.runtime.choice import Candidate, View, choose_precision
 from crackseg_serving.runtime.providers import BF16, CPU, choose, has_bfloat16, has_openvino, read_cpuinfo
 from crackseg_serving.runtime.session import Graph, Session, open_sessions
 from crackseg_serving.runtime.signature import tile_shape, whole_size
@@ -23,6 +23,9 @@ from crackseg_serving.runtime.variants import Brought, take_apart
 from crackseg_serving.runtime.warmup import Warmth, fastest, warm_up
 from crackseg_serving.settings import Settings
 from crackseg_serving.values import value
+
+if TYPE_CHECKING:
+    from crackseg_serving.runtime.choice import View
 
 _LOG = logging.getLogger("crackseg.runtime")
 
@@ -83,6 +86,8 @@ def _chosen(settings: Settings, graph: Graph, own: Session, brought: Brought) ->
     """What a processor computes: the file itself, or, where the settings let it, its INT8 variant, or the file in bfloat16."""
     if settings.precision != "Auto":
         return own
+    from crackseg_serving.runtime.choice import Candidate, choose_precision  # not where nobody asks: a start is short
+
     graphs = [_variant(settings, "INT8", own, brought)] if "INT8" in brought.variants else []
     if has_openvino() and has_bfloat16(read_cpuinfo()):
         graphs.append(replace(graph, precision=BF16))
@@ -96,6 +101,8 @@ def _chosen_on_cards(
     """The FP16 variant, warm, where the settings let it be chosen and it is; None for the file itself."""
     if settings.precision != "Auto":
         return None
+    from crackseg_serving.runtime.choice import Candidate, choose_precision
+
     others = []
     if variant := brought.variants.get("FP16"):
         graph, digest = _variant(settings, "FP16", own, brought), hashlib.sha256(variant).hexdigest()
@@ -109,6 +116,8 @@ def _variant(settings: Settings, precision: str, own: Session, brought: Brought)
 
 
 def _view(settings: Settings, session: Session) -> View:
+    from crackseg_serving.runtime.choice import View
+
     threshold = settings.threshold_percent or session.signature.metadata.threshold_percent
     whole = whole_size(session.signature, settings.input_size) is not None
     return View(_size(settings, session), whole, settings.tile_overlap, threshold)
