@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from crackseg_serving.failures import Cause, Refused
@@ -63,11 +64,24 @@ class _Room:
         self.size = size
         self._free = size
         self._freed = threading.Condition()
+        self._line: deque[object] = deque()
 
-    def take(self, amount: int) -> bool:
-        """Take it where it is free."""
+    @contextmanager
+    def turn(self) -> Iterator[object]:
+        """A place in the line of those who want much, until it is taken: otherwise who wants less would always come first."""
+        place = object()
+        self._line.append(place)
+        try:
+            yield place
+        finally:
+            with self._freed:
+                self._line.remove(place)
+                self._freed.notify_all()
+
+    def take(self, amount: int, place: object = None) -> bool:
+        """Take it where it is free, and for who has a `place` in the line, where that is the first."""
         with self._freed:
-            if amount > self._free:
+            if amount > self._free or (place is not None and self._line[0] is not place):
                 return False
             self._free -= amount
             return True
@@ -206,7 +220,7 @@ class Admission:
 
     @contextmanager
     def image(self, size: int, ticket: Ticket, remedy: str = "cut it") -> Iterator[None]:
-        """Room for an image that needs `size` bytes; waits its turn. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …).
+        """Room for an image that needs `size` bytes; large ones wait in the order in which they came. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …).
 
         `remedy`: what to do where it can never fit, beside giving the server more memory.
         """
@@ -221,9 +235,10 @@ class Admission:
                 f"the image needs about {size >> 20} MiB of memory, and the server has {room.size >> 20} MiB for images: "
                 f"{remedy}, or give the server a higher memory limit",
             )
-        while not room.take(size):
-            ticket.check()
-            room.wait()
+        with room.turn() if size >= _LARGE else nullcontext() as place:
+            while not room.take(size, place):
+                ticket.check()
+                room.wait()
         if reserve is not None:
             reserve.clear()
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
+from tests.serving.waiting import until
 
-from crackseg_serving.admission import Admission
+from crackseg_serving.admission import Admission, Ticket
 from crackseg_serving.failures import Cause, Refused
 
 
@@ -94,3 +96,23 @@ def test_nothing_is_known_before_the_first_request_and_nobody_is_refused_for_it(
         for _ in range(50):
             inside.enter_context(admission.request(timeout=0.5))
         assert refusal(admission).retry_after == 1
+
+
+def test_a_very_large_picture_gets_its_room_though_others_keep_coming():
+    """Room for 140 MiB, of which 100 are taken: 30 would still fit, but 120 came before them."""
+    admission = Admission(max_requests=10, memory=160 << 20, timeout=100)
+
+    def fits(size: int, seconds: float = 60) -> bool:
+        with suppress(Refused), admission.image(size << 20, Ticket(time.monotonic() + seconds)):
+            return True
+        return False
+
+    with ThreadPoolExecutor(1) as pool:
+        with admission.image(100 << 20, Ticket(time.monotonic() + 60)):
+            assert fits(30)
+            huge = pool.submit(fits, 120)
+            until(lambda: not fits(30, seconds=0.3), "the others to wait for it")
+            assert fits(4), "small ones do not wait"
+            assert not huge.done()
+        assert huge.result(60)
+    assert fits(30)
