@@ -102,7 +102,9 @@ def _too_many_parts(kind: str) -> TruncatedImage:
 
 #: Before the compressed part of a JPEG: what begins a segment. In that part no end marker can stand but the end's.
 _JPEG_MARKER: Final = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")
-_JPEG_SIZES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_JPEG_SIZES: Final = frozenset({0xC0, 0xC1, 0xC2, 0xC9, 0xCA})
+#: Lossless, hierarchical and JPEG-LS: kinds of which no decoder here can be sure.
+_JPEG_UNUSUAL: Final = frozenset({0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF, 0xF7})
 _JPEG_LARGEST: Final = 65_500  # of a side, for every decoder
 _JPEG_PROGRESSIVE: Final = 0xC2
 _JPEG_STREAMS: Final = frozenset({0xC0, 0xC1, _JPEG_PROGRESSIVE})
@@ -123,6 +125,8 @@ def _read_jpeg(data: bytes) -> ImageFacts:
         marker, at = found[1][0], found.end()
         if marker in (0x01, 0xD8, _JPEG_END):
             continue  # markers without a length
+        if marker in _JPEG_UNUSUAL:
+            raise UnsupportedImage("This is a lossless or otherwise unusual kind of JPEG; send it as PNG.")
         length = struct.unpack_from(">H", data, at)[0]
         if marker in _JPEG_SIZES and not frame:
             frame = data[at - 1 : at + length]

@@ -195,6 +195,8 @@ def test_any_buffer_is_taken(form: Callable[[bytes], bytearray | memoryview]):
         pytest.param(b"<svg xmlns='http://www.w3.org/2000/svg'/>", UnsupportedImage, "SVG", id="SVG"),
         pytest.param(masked_bmp(0xFF, 0xFF00, 0xFF0000), UnsupportedImage, "order", id="BMP with red and blue the other way"),
         pytest.param(by_opencv(".tiff", PICTURE.astype(np.float32)), UnsupportedImage, "floating", id="floating-point TIFF"),
+        pytest.param(saved(PICTURE, "JPEG").replace(b"\xff\xc0", b"\xff\xc3", 1), UnsupportedImage, "lossless", id="lossless JPEG"),
+        pytest.param(saved(PICTURE, "JPEG").replace(b"\xff\xc0", b"\xff\xf7", 1), UnsupportedImage, "lossless", id="JPEG-LS"),
         pytest.param(saved(PICTURE, "WEBP", save_all=True, append_images=[PIL_PICTURE.rotate(90)]), UnsupportedImage, "animated", id="animated WebP"),
     ],
 )  # fmt: skip
