@@ -66,6 +66,9 @@ class Watched:
     def get_providers(self) -> list[str]:
         return list(self._session.get_providers())
 
+    def release_captured_graph(self, name: int) -> None:
+        self._session.release_captured_graph(name)
+
 
 def items(count: int, start: float = 0.0) -> NDArray[np.float32]:
     return np.arange(count * 4, dtype=np.float32).reshape(count, 4) + np.float32(start)
@@ -183,6 +186,18 @@ def test_every_size_has_a_recording_of_its_own(counting, caplog):
 
     for count in (1, 2, 4):
         np.testing.assert_array_equal(run(lanes, items(count)), items(count) + count)
+    assert "not recorded" not in caplog.text
+    lanes.close()
+
+
+def test_a_size_that_comes_after_others_were_forgotten_has_its_own_too(counting, caplog):
+    lanes = Lanes([(HERE, lambda: Recorder(counting()))], record=True)
+    for prepared in (1, 2, 4):
+        lanes.prepare("mask", "image", items(prepared, 3.0))
+    lanes.forget(1)
+    lanes.prepare("mask", "image", items(3, 3.0))
+
+    np.testing.assert_array_equal(run(lanes, items(3)), items(3) + 3)
     assert "not recorded" not in caplog.text
     lanes.close()
 

@@ -5,11 +5,13 @@ Called through Session, in place of one session of ONNX Runtime. Knows arrays an
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from bisect import bisect_left, insort
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, Final, TypeVar
 
@@ -47,6 +49,7 @@ class Lane:
         self._device = device
         self._asked: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._bound: dict[tuple[int, ...], _Bound] = {}
+        self._graphs = itertools.count(1)  # a name is not used twice: what was recorded under it would be played
         self._apart = onnxruntime.RunOptions()
         self._apart.add_run_config_entry(_GRAPH, _NO_GRAPH)
         threading.Thread(target=self._work, name=f"lane-{device.kind}-{device.number}", daemon=True).start()
@@ -68,7 +71,7 @@ class Lane:
         """Whether a run that went well at warm-up still does. After some of CUDA's errors none does, until a new process is there."""
         for bound in list(self._bound.values())[:1]:
             try:
-                self._do(lambda bound=bound: self.session.run_with_iobinding(bound.binding, bound.options))  # type: ignore[misc]
+                self._do(partial(self.session.run_with_iobinding, bound.binding, bound.options))
             except Exception:  # noqa: BLE001 - whatever it says, it does not run
                 return False
         return True
@@ -76,7 +79,9 @@ class Lane:
     def forget(self, most: int) -> None:
         """Give back the buffers of runs of more than `most`."""
         for shape in [shape for shape in self._bound if shape[0] > most]:
-            del self._bound[shape]
+            graph = self._bound.pop(shape).graph
+            if graph != _NO_GRAPH:
+                self._do(partial(self.session.release_captured_graph, int(graph)))
 
     def close(self) -> None:
         """End the thread; the session goes with the last who knows it."""
@@ -110,7 +115,7 @@ class Lane:
 
     def _prepare(self, output: str, name: str, batch: Array, *, record: bool) -> None:
         expected = self.session.run([output], {name: batch}, self._apart)[0]
-        bound = self._bind(output, name, batch, expected, graph=str(len(self._bound) + 1) if record else _NO_GRAPH)
+        bound = self._bind(output, name, batch, expected, graph=str(next(self._graphs)) if record else _NO_GRAPH)
         for _ in range(_UNTIL_RECORDED if record else 1):
             found = self._through(bound, batch)
         if record and _differ(found, expected):
@@ -134,7 +139,7 @@ class Lane:
         )
         binding.bind_ortvalue_input(name, source)
         binding.bind_ortvalue_output(output, target)
-        return _Bound(output, source, binding, options)
+        return _Bound(output, graph, source, binding, options)
 
 
 @value
@@ -142,6 +147,7 @@ class _Bound:
     """Buffers on the card that runs of one shape use again and again."""
 
     output: str
+    graph: str  # the name of its recording, or none
     source: Any
     binding: Any
     options: Any
