@@ -26,7 +26,7 @@ from crackseg_serving.runtime.providers import (
     tensorrt_options,
 )
 from crackseg_serving.runtime.session import VERSION, Graph, Session, load_session, peek
-from crackseg_serving.runtime.signature import Signature, tile_shape, whole_size
+from crackseg_serving.runtime.signature import Signature, run_size, tile_shape
 from crackseg_serving.runtime.unloadable import sentence
 from crackseg_serving.settings import Settings
 
@@ -56,7 +56,7 @@ def open_on_cards(settings: Settings, graph: Graph, provider: str, digest: str, 
 
 def _by_engines(settings: Settings, graph: Graph, digest: str, *, record: bool) -> Session:
     signature, properties = peek(graph)
-    tile = tile_shape(signature, whole_size(signature, settings.input_size) or settings.tile_size)
+    tile = tile_shape(signature, run_size(signature, settings.input_size, settings.tile_size))
     profile = _profile(signature, tile, settings.batch_size)
     half = "FP16" in {graph.precision, properties.get("crackseg.precision"), signature.input.datatype}
     # TensorRT records one shape for a whole session: only where there is no other.

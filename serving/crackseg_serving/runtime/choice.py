@@ -18,6 +18,7 @@ from crackseg_serving import imaging
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.session import Session
 from crackseg_serving.runtime.signature import settle, tile_shape
+from crackseg_serving.runtime.unloadable import sentence
 from crackseg_serving.runtime.variants import PHOTOGRAPHS
 from crackseg_serving.runtime.warmup import costs_of, run_probe
 from crackseg_serving.values import value
@@ -206,9 +207,10 @@ def _run(session: Session, batch: NDArray[np.float32]) -> NDArray[Any]:
     try:
         return session.run(batch)
     except Exception as error:  # noqa: BLE001 - the library raises many kinds, and all mean the same
-        line = str(error).strip().partition("\n")[0][:300]
         reason = "OutOfMemory" if is_memory(error) else "ContractMismatch"
-        raise ModelFailure(reason, f"the model cannot be run on the photographs that its file brings: {line}") from None
+        raise ModelFailure(
+            reason, f"the model cannot be run on the photographs that its file brings: {sentence(error)}"
+        ) from None
 
 
 def _decoded(photographs: Sequence[bytes]) -> list[Picture]:

@@ -162,9 +162,7 @@ class Lanes:
         self._record = record
         self._free: SimpleQueue[Lane] = SimpleQueue()
         self.failed = ""  # what a card said that does not compute any more
-        self._counts: dict[
-            tuple[int, ...], list[int]
-        ] = {}  # by an item's shape: how many a prepared run has, ascending
+        self._counts: dict[tuple[int, ...], list[int]] = {}  # of a prepared run, ascending, by an item's shape
         try:
             for device, start in starts:
                 self._lanes.append(Lane(start, device))

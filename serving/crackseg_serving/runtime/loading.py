@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.runtime.providers import BF16, CPU, choose, has_bfloat16, has_openvino, read_cpuinfo
 from crackseg_serving.runtime.session import Graph, Session, open_sessions
-from crackseg_serving.runtime.signature import tile_shape, whole_size
+from crackseg_serving.runtime.signature import run_size, tile_shape, whole_size
 from crackseg_serving.runtime.variants import Brought, take_apart
 from crackseg_serving.runtime.warmup import Warmth, fastest, warm_up
 from crackseg_serving.settings import Settings
@@ -53,12 +53,11 @@ def load(settings: Settings) -> Loaded:
         digest = beside.submit(_checked_digest, settings)
         brought = take_apart(settings.model_path, decoded=settings.precision == "Auto")
         session, warmth = _warmed(settings, brought, digest)
-    whole = whole_size(session.signature, settings.input_size)
     return Loaded(
         session=session,
         digest=digest.result(),
-        tile=tile_shape(session.signature, whole or settings.tile_size),
-        whole=whole is not None,
+        tile=tile_shape(session.signature, _size(settings, session)),
+        whole=whole_size(session.signature, settings.input_size) is not None,
         warmth=warmth,
         seconds=time.monotonic() - began,
     )
@@ -149,7 +148,7 @@ def _warmed_on_cards(
 
 
 def _size(settings: Settings, session: Session) -> int | tuple[int, int]:
-    return whole_size(session.signature, settings.input_size) or settings.tile_size
+    return run_size(session.signature, settings.input_size, settings.tile_size)
 
 
 def _checked_digest(settings: Settings) -> str:

@@ -120,6 +120,11 @@ def whole_size(signature: Signature, wanted: tuple[int, int] | None) -> tuple[in
     return size
 
 
+def run_size(signature: Signature, wanted: tuple[int, int] | None, tile_size: int) -> int | tuple[int, int]:
+    """What a run is made for: the whole picture's size where there is one, else the tile's. Raises as `whole_size`."""
+    return whole_size(signature, wanted) or tile_size
+
+
 def tile_shape(signature: Signature, size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of the tiles: what the graph fixes, else `size` (one figure, or both) rounded up to the multiple."""
     tall, wide = signature.multiple

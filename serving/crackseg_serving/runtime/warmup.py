@@ -169,23 +169,18 @@ def _time_batch(session: Session, tile: tuple[int, int], count: int) -> float | 
     clock = _clock(session)
     if session.on_cpu:
         tile = tile_shape(session.signature, max(_SMALL, min(tile) // 2))
-    else:
-        try:
-            _prepare_run(session, tile, count)
-        except ModelFailure:
-            if count == 1:
-                raise
-            return None
     took = []
-    for _ in range(2):  # the first finds its kernels and its memory
-        began = clock()
-        try:
+    try:
+        if not session.on_cpu:
+            _prepare_run(session, tile, count)
+        for _ in range(2):  # the first finds its kernels and its memory
+            began = clock()
             run_probe(session, tile, count)
-        except ModelFailure:
-            if count == 1:
-                raise
-            return None
-        took.append(clock() - began)
+            took.append(clock() - began)
+    except ModelFailure:
+        if count == 1:
+            raise
+        return None
     return min(took)
 
 
