@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -37,10 +38,18 @@ def test_told_to_end_it_ends_well_and_leaves_no_task_to_wait_for(space: Space, s
 
 
 def test_its_log_is_json_that_names_the_model_and_no_token(space: Space, operator: Operator, kubeconfig: Path):
+    def lines() -> list[Any]:
+        whole = operator.log.read_text().rpartition("\n")[0]  # the last one may still be being written
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def named() -> bool:
+        return any(line.get("model") == "pavement" and line.get("namespace") == space.name for line in lines())
+
     space.apply_model()
-    space.settled()
-    lines = [json.loads(line) for line in operator.log.read_text().splitlines()]
-    assert any(line.get("model") == "pavement" and line.get("namespace") == space.name for line in lines)
+    # The line comes after the API server has taken the status, so a status seen is no promise of a line written.
+    wait_for(named, why="the log names the model and its namespace")
+    operator.stop()
+    assert lines()
     token = json.loads(kubeconfig.read_text())["users"][0]["user"]["token"]
     assert token not in operator.log.read_text()
 
