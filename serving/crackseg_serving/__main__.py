@@ -1,13 +1,13 @@
 """The server's command: settings, logs, the model's loading, the life of the server, and the exit code.
 
-0: asked to stop, and everything in flight was answered. 1: the model cannot be served; the termination message has a
-contract.Report. 2: the settings make no sense. Imports are in the order in which a start needs them: first what opens and runs
-the model, which then goes on beside all others.
+Exit codes: 0, asked to stop, and everything in flight was answered; 1, the model cannot be served (the termination message
+has a contract.Report) or the server cannot listen; 2, the settings make no sense.
+Imports come in the order in which a start needs them: first what opens and runs the model, which a thread then does while the
+rest is imported.
 """
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
@@ -17,9 +17,11 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from crackseg_serving import contract, logs, memory
+from crackseg_serving import logs, memory
+from crackseg_serving.environment import SettingsError, refuse_arguments
 from crackseg_serving.failures import ModelFailure, is_memory
-from crackseg_serving.settings import Settings, SettingsError, from_environment
+from crackseg_serving.settings import Settings, from_environment
+from crackseg_serving.termination import leave
 
 if TYPE_CHECKING:
     from crackseg_serving.runtime.loading import Loaded
@@ -29,11 +31,12 @@ _LOG = logging.getLogger("crackseg")
 
 def main() -> int:
     """Run until told to stop."""
-    gc.disable()  # until ready: what is imported stays, and need not be looked through again and again
+    gc.disable()  # until ready: what is imported stays, so looking through it for garbage again and again is wasted
     memory.settle()
-    # A stop asked for before anything is served needs no ceremony. (Process 1 has no default action for SIGTERM.)
+    # Before anything is served, SIGTERM ends the process at once. (As process 1 it would have no default action.)
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:
+        refuse_arguments("python -m crackseg_serving", sys.argv[1:])
         settings = from_environment()
     except SettingsError as error:
         print(f"crackseg-serving: {error}", file=sys.stderr)
@@ -46,11 +49,11 @@ def main() -> int:
         live(settings, loading)
     except ModelFailure as failure:
         _LOG.error("%s", failure.message, extra={"reason": failure.reason})
-        _leave(failure, settings)
+        leave(failure.report(), settings.termination_log)
         return 1
     except OSError as error:
         _LOG.error("the server cannot listen on %s: %s", error.filename or settings.host, error.strerror or error)
-        # The model may be in the middle of being opened, and C++ aborts where the interpreter is taken down under it.
+        # The other thread may still be opening the model, and its C++ would abort if the interpreter were torn down under it.
         os._exit(1)
     return 0
 
@@ -78,13 +81,6 @@ def _as_failure(error: Exception) -> Exception:
     if is_memory(error) and not isinstance(error, ModelFailure):
         return ModelFailure("OutOfMemory", "the model does not fit into the container's memory: raise its limit")
     return error
-
-
-def _leave(failure: ModelFailure, settings: Settings) -> None:
-    """Leave the report where the kubelet looks for it; it made the file, and outside a pod there is none."""
-    if settings.termination_log.exists() or str(settings.termination_log) != contract.TERMINATION_LOG:
-        with contextlib.suppress(OSError):
-            settings.termination_log.write_text(failure.report().to_json() + "\n")
 
 
 if __name__ == "__main__":

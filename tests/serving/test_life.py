@@ -161,10 +161,12 @@ def test_a_missing_model_a_wrong_digest_and_a_missing_card_have_their_reasons(se
         ("APP_PORT", "99999"),
         ("TILE_OVERLAP", "400"),
         ("LOG_LEVEL", "LOUD"),
+        ("MODEL_SHA256", "abc"),
+        ("PAGE_PORT", "8080"),
     ],
 )
 def test_bad_settings_are_one_sentence_and_exit_2(serve: Serve, name: str, value: str):
-    server = serve(**{name: value})
+    server = serve(**{"APP_PORT": "8080", name: value})
     assert server.wait() == 2
     (line,) = server.lines
     assert name in line["message"]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from crackseg_serving import cgroup
-from crackseg_serving.settings import SettingsError, from_environment
+from crackseg_serving.environment import SettingsError
+from crackseg_serving.settings import from_environment
 
 CORES = len(os.sched_getaffinity(0))
 

@@ -15,12 +15,13 @@ from tests.serving.pictures import cracked, encoded, mask_of, overlap
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
+from crackseg_serving.environment import SettingsError
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.imaging import decode
 from crackseg_serving.metrics import Metrics
 from crackseg_serving.runtime import loading
 from crackseg_serving.segmentation import Output, segment
-from crackseg_serving.settings import SettingsError, from_environment
+from crackseg_serving.settings import from_environment
 
 pytestmark = pytest.mark.serving
 

@@ -46,6 +46,9 @@ async def start(engine: Engine) -> grpc.aio.Server:
     try:
         server.add_insecure_port(f"{host}:{settings.grpc_port}")
     except RuntimeError as error:
-        raise OSError(errno.EADDRINUSE, f"gRPC's port {settings.grpc_port} cannot be had: {error}") from None
+        # The library says no more than that it failed; nearly always another program has the port.
+        raise OSError(
+            errno.EADDRINUSE, "gRPC cannot have the port, is it in use?", f"{host}:{settings.grpc_port}"
+        ) from error
     await server.start()
     return server

@@ -16,11 +16,12 @@ from tests.serving.http.upstream import PHOTOGRAPH, Upstream
 from tests.serving.process import ServerProcess
 
 from crackseg_serving.admission import Admission
+from crackseg_serving.environment import SettingsError
 from crackseg_serving.failures import Refused
 from crackseg_serving.http.addresses import is_allowed, is_public, parse
 from crackseg_serving.http.fetching import fetch
 from crackseg_serving.http.problems import Problem
-from crackseg_serving.settings import SettingsError, from_environment
+from crackseg_serving.settings import from_environment
 
 
 @pytest.mark.parametrize("address", ["93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001:800::200e"])
