@@ -38,6 +38,7 @@ def test_model_info_tells_model_digest_and_input(server: ServerProcess):
     assert info["provider"] == "CPUExecutionProvider"
     assert info["thresholdPercent"] == 50
     assert info["input"]["shape"] == [None, 3, None, None]
+    assert (info["input"]["range"], info["output"]["crackChannel"]) == ("0..1", 0)
     assert info["metadata"]["crackseg.name"] == "dark"
 
 

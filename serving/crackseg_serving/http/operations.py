@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Refused
 from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import from_refusal
+from crackseg_serving.runtime.signature import Signature, TensorSpec
 
 
 async def health(engine: Engine, _request: Request) -> Response:
@@ -37,7 +36,7 @@ async def model_info(engine: Engine, _request: Request) -> Response:
         model = engine.model
     except Refused as refused:
         raise from_refusal(refused) from None
-    signature, settings = model.signature, engine.settings
+    settings = engine.settings
     return Response.json(
         {
             "name": model.name,
@@ -46,16 +45,8 @@ async def model_info(engine: Engine, _request: Request) -> Response:
             "provider": model.provider,
             "precision": model.precision,
             "thresholdPercent": model.threshold_percent,
-            "input": {
-                **asdict(signature.input),
-                **asdict(signature.input_format),
-                "multiple": list(signature.multiple),
-            },
-            "output": {
-                **asdict(signature.output),
-                **asdict(signature.output_format),
-                "classes": signature.metadata.classes,
-            },
+            "input": _input(model.signature),
+            "output": _output(model.signature),
             "tiles": {
                 "height": model.tile[0],
                 "width": model.tile[1],
@@ -71,3 +62,31 @@ async def model_info(engine: Engine, _request: Request) -> Response:
             "metadata": model.properties,
         }
     )
+
+
+def _input(signature: Signature) -> dict[str, object]:
+    form = signature.input_format
+    return {
+        **_tensor(signature.input),
+        "layout": form.layout,
+        "channels": form.channels,
+        "range": f"0..{form.maximum:g}",
+        "mean": form.mean,
+        "std": form.std,
+        "multiple": signature.multiple,
+    }
+
+
+def _output(signature: Signature) -> dict[str, object]:
+    form = signature.output_format
+    return {
+        **_tensor(signature.output),
+        "layout": form.layout,
+        "activation": form.activation,
+        "classes": signature.metadata.classes,
+        "crackChannel": form.crack_class,
+    }
+
+
+def _tensor(spec: TensorSpec) -> dict[str, object]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
