@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from crackseg_serving.batching import Run
 from crackseg_serving.contract import QUEUE_DEPTH_METRIC
-from crackseg_serving.inference.statistics import Statistics
+from crackseg_serving.statistics import Statistics
 
 if TYPE_CHECKING:
     from crackseg_serving.runtime.nvml import CardMemory

@@ -1,7 +1,7 @@
 """Errors on the wire: problem documents (RFC 9457), and the one place that maps causes to status codes.
 
-A document has `type` (about:blank#CAUSE-like URN), `title`, `status`, `detail` (what to do) and `instance` (the request's
-id). Below /v2 it also has `error`, as the Open Inference Protocol asks.
+A document has `type` (urn:crackseg:problem:KIND), `title`, `status`, `detail` (what happened and what to do) and `instance`
+(urn:request:ID). Below /v2 it also has `error`, as the Open Inference Protocol asks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Everything between the photograph and the model, and between the model and the answer: arrays in, arrays out.
 
-Used by the engine, the gate and the page. Pure and synchronous: no model runtime, no HTTP, no settings. Images are RGB
-`uint8 [H, W, 3]`, masks `uint8 [H, W]` with 255 for crack, probabilities on a picture `uint8 [H, W]` with 255 for one.
+Used by the segmentation, the runtime and `crackseg_models`. Pure and synchronous: no model runtime, no HTTP, no settings. Images
+are RGB `uint8 [H, W, 3]`, masks `uint8 [H, W]` with 255 for crack, maps of probabilities `uint8 [H, W]` with 255 for certain.
 """
 
 from crackseg_serving.imaging.agreement import LEAST_AGREEMENT, Overlap, overlap
@@ -24,7 +24,7 @@ from crackseg_serving.imaging.markers import MarkerSize, blacken_cards, find_sca
 from crackseg_serving.imaging.measure import measure
 from crackseg_serving.imaging.measurements import BoundingBox, Crack, Measurements, Polygon, Severity
 from crackseg_serving.imaging.placement import PIXELS, Placement, from_camera, read_world_file
-from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png, probability_png
+from crackseg_serving.imaging.render import mask_png, overlay, overlay_jpeg, overlay_png
 from crackseg_serving.imaging.rle import to_rle
 from crackseg_serving.imaging.scale import Marker, Scale, ScaleSource, scale_of_reference
 from crackseg_serving.imaging.seams import seam_gap
@@ -87,7 +87,6 @@ __all__ = [
     "overlay_jpeg",
     "overlay_png",
     "plan_tiles",
-    "probability_png",
     "read_facts",
     "read_position",
     "read_world_file",

@@ -1,6 +1,6 @@
 """Draw the answer: the mask as a one-bit PNG, the cracks over the photograph.
 
-Called by the HTTP skin for `Accept: image/png`.
+Called by the answers.
 """
 
 from __future__ import annotations
@@ -56,14 +56,9 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
 
 
-def probability_png(probabilities: Image) -> bytes:
-    """Probabilities `[H, W]`, 0..255, as grey PNG."""
-    return _png(probabilities, cv2.IMWRITE_PNG_COMPRESSION, 1)
-
-
 def overlay_png(image: Image, mask: Image) -> bytes:
     """`overlay` as PNG."""
-    return _png(cv2.cvtColor(overlay(image, mask), cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_COMPRESSION, 1)
+    return _encoded(".png", cv2.cvtColor(overlay(image, mask), cv2.COLOR_RGB2BGR), cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
 def overlay_jpeg(image: Image, mask: Image) -> bytes:
@@ -82,10 +77,6 @@ def overlay(image: Image, mask: Image) -> Image:
     contours, _ = cv2.findContours(around, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, CRACK, thickness, cv2.LINE_AA)
     return picture
-
-
-def _png(picture: Image, *options: int) -> bytes:
-    return _encoded(".png", picture, *options)
 
 
 def _encoded(suffix: str, picture: Image, *options: int) -> bytes:

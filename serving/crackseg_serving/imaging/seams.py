@@ -1,6 +1,6 @@
 """Whether cutting into tiles opens gaps in lines: the seam gap, a figure of how a picture was tiled and blended.
 
-Called by tests and by the models' report; not while serving, for it needs to know where the lines are. Pure.
+Called by tests, which hold it at 0; not while serving, because it needs to know where the lines are. Pure.
 """
 
 from __future__ import annotations

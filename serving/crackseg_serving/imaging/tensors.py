@@ -40,14 +40,13 @@ class OutputFormat:
     crack_class: int = 0
 
 
-def to_tensor(images: Sequence[NDArray[np.uint8]], form: InputFormat, out: Floats | None = None) -> Floats:
-    """RGB images `[H, W, 3]` of one size as one tensor `[N, C, H, W]` or `[N, H, W, C]`; into `out` where it is given."""
+def to_tensor(images: Sequence[NDArray[np.uint8]], form: InputFormat) -> Floats:
+    """RGB images `[H, W, 3]` of one size as one tensor `[N, C, H, W]` or `[N, H, W, C]`."""
     height, width = images[0].shape[:2]
     count = 1 if form.channels == "GRAY" else 3
-    if out is None:
-        shape = (len(images), count, height, width) if form.layout == "NCHW" else (len(images), height, width, count)
-        out = np.empty(shape, np.float32)
-    planes = np.moveaxis(out, -1, 1) if form.layout == "NHWC" else out
+    shape = (len(images), count, height, width) if form.layout == "NCHW" else (len(images), height, width, count)
+    tensor = np.empty(shape, np.float32)
+    planes = np.moveaxis(tensor, -1, 1) if form.layout == "NHWC" else tensor
     tables = _tables(form)
     for image, target in zip(images, planes, strict=True):
         for channel, plane in enumerate(_planes(image, form.channels)):
@@ -55,7 +54,7 @@ def to_tensor(images: Sequence[NDArray[np.uint8]], form: InputFormat, out: Float
                 cv2.LUT(plane, tables[channel], target[channel])
             else:
                 target[channel] = cv2.LUT(plane, tables[channel])
-    return out
+    return tensor
 
 
 @cache

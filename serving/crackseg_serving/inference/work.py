@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from crackseg_serving.admission import Ticket
 from crackseg_serving.engine import Engine
-from crackseg_serving.inference.statistics import Times
 from crackseg_serving.inference.tensors import Array
+from crackseg_serving.statistics import Times
 
 T = TypeVar("T")
 

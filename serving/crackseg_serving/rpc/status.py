@@ -12,6 +12,7 @@ _CODES: Final[dict[Cause, tuple[StatusCode, int]]] = {
     Cause.BAD_REQUEST: (StatusCode.INVALID_ARGUMENT, 400),
     Cause.NOT_AN_IMAGE: (StatusCode.INVALID_ARGUMENT, 415),
     Cause.TRUNCATED_IMAGE: (StatusCode.INVALID_ARGUMENT, 422),
+    Cause.CALIBRATION_FAILED: (StatusCode.INVALID_ARGUMENT, 422),
     Cause.WRONG_TENSOR: (StatusCode.INVALID_ARGUMENT, 400),
     Cause.TOO_MANY_PIXELS: (StatusCode.INVALID_ARGUMENT, 413),
     Cause.TOO_MANY_BYTES: (StatusCode.RESOURCE_EXHAUSTED, 413),

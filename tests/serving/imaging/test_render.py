@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.serving.imaging.drawing import arc, line, masked, photograph, straight
 
-from crackseg_serving.imaging import Polygon, mask_png, measure, overlay, overlay_png, probability_png
+from crackseg_serving.imaging import Polygon, mask_png, measure, overlay, overlay_png
 
 pytestmark = pytest.mark.serving
 
@@ -30,11 +30,6 @@ def test_a_mask_survives_its_png_with_one_bit_a_pixel(height: int, width: int, s
     png = mask_png(mask)
     assert struct.unpack(">IIBB", png[16:26]) == (width, height, 1, 0)
     np.testing.assert_array_equal(opened(png) > 0, mask > 0)
-
-
-def test_probabilities_survive_their_png():
-    probabilities = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(opened(probability_png(probabilities)), probabilities)
 
 
 def test_an_overlay_changes_the_cracks_and_their_rim_and_nothing_else():

@@ -40,12 +40,6 @@ def test_a_grey_model_gets_one_channel_of_luminance():
     np.testing.assert_allclose(tensor[0, 0], IMAGES[0] @ [0.299, 0.587, 0.114], atol=1)
 
 
-def test_a_buffer_that_is_given_is_filled():
-    out = np.full((3, 3, 12, 20), np.nan, np.float32)
-    assert to_tensor(IMAGES, InputFormat(), out) is out
-    assert np.isfinite(out).all()
-
-
 LOGITS = np.random.default_rng(1).normal(0, 4, (2, 3, 8, 9)).astype(np.float32)
 SOFTMAX = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
 SIGMOID = 1 / (1 + np.exp(-LOGITS[:, :1]))
