@@ -24,10 +24,10 @@ def refusal(admission: Admission, timeout: float | None = None) -> Refused:
 
 
 def test_a_client_may_give_less_time_than_the_server_and_not_more():
-    admission = make(timeout=100)
-    for given, allowed in ((None, 100), (5, 5), (1000, 100)):
+    admission = make(timeout=10_000)
+    for given, allowed in ((None, 10_000), (1000, 1000), (100_000, 10_000)):
         with admission.request(given) as ticket:
-            assert allowed - 1 < ticket.remaining <= allowed
+            assert 0.9 * allowed < ticket.remaining <= allowed
 
 
 def test_a_deadline_that_has_passed_says_how_long_it_was():
@@ -56,16 +56,16 @@ def test_the_time_to_come_back_follows_from_what_requests_took_and_how_many_are_
 
 
 def test_a_request_that_would_still_wait_at_its_deadline_is_refused_at_once():
-    admission = make(places=1)
-    admission.worked(3.0)
+    admission = make(places=1, timeout=1000, max_wait=1000)
+    admission.worked(100.0)
     with admission.request(), admission.request():
-        assert admission.wait == pytest.approx(6.0)
+        assert admission.wait == pytest.approx(200.0)
         began = time.monotonic()
-        refused = refusal(admission, timeout=2)
-        assert time.monotonic() - began < 1
+        refused = refusal(admission, timeout=60)
+        assert time.monotonic() - began < 30
         assert refused.cause == Cause.OVERLOADED
-        assert refused.retry_after == 3
-        with admission.request(timeout=20) as ticket:
+        assert refused.retry_after == 100
+        with admission.request(timeout=300) as ticket:
             ticket.check()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from crackseg_serving.batching import Array, Batcher
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 class Model:

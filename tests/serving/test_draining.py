@@ -16,10 +16,10 @@ GOOD = encoded(cracked()[0])
 
 
 def test_requests_that_still_come_prolong_the_drain(serve: Serve):
-    server = serve(DRAIN_SECONDS="2").wait_ready()
+    server = serve(DRAIN_SECONDS="4").wait_ready()
     server.process.send_signal(signal.SIGTERM)
     until(lambda: server.ask("GET", "/ready").status == 503, "not ready after SIGTERM")
-    late, end = [], time.monotonic() + 5
+    late, end = [], time.monotonic() + 8
     while time.monotonic() < end:
         late.append(server.segment(GOOD, "?output=mask").status)
     assert set(late) == {200}

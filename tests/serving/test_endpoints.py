@@ -7,6 +7,7 @@ import json
 import pytest
 from tests.serving.pictures import cracked, encoded, mask_of, overlap
 from tests.serving.process import ServerProcess
+from tests.serving.waiting import until
 
 pytestmark = pytest.mark.serving
 
@@ -102,7 +103,7 @@ def test_metrics_count_what_was_done(server: ServerProcess):
     before = server.metric(name)
     server.segment(encoded(cracked()[0]))
     assert server.metric(name) == before + 1
-    assert server.metric("crackseg_queue_depth") == 0
+    until(lambda: server.metric("crackseg_queue_depth") == 0, "an empty queue")
     for stage in ("queue", "decode", "inference", "encode"):
         assert server.metric(f'crackseg_stage_duration_seconds_count{{stage="{stage}"}}') >= before
     assert server.metric("crackseg_batch_size_count") >= before

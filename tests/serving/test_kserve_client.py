@@ -6,7 +6,6 @@ Its dependencies take 450 MB, so it is no part of the development environment: `
 from __future__ import annotations
 
 import asyncio
-import socket
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 import pytest
 from tests.serving.process import ServerProcess
 from tests.serving.waiting import until
+
+from crackseg_local.controlplane import free_port
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # what its own dependencies will drop one day
@@ -29,9 +30,7 @@ EXPECTED = 1 / (1 + np.exp(-(0.4 - TENSOR.mean(1, keepdims=True)) * 40))
 @pytest.fixture(scope="module")
 def served(dark_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, int]]:
     """The ports of a server for REST and gRPC."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     folder = tmp_path_factory.mktemp("kserve")
     server = ServerProcess(folder, MODEL_PATH=str(dark_model), MODEL_NAME="pavement", GRPC_PORT=str(port))
     try:

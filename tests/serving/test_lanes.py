@@ -20,7 +20,7 @@ from crackseg_serving.runtime.lanes import Device, Lanes
 pytestmark = pytest.mark.serving
 
 HERE = Device("cpu")
-PATIENCE = 30.0  # seconds
+PATIENCE = 120.0  # seconds
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_a_model_that_takes_for_ever_is_alive_not_ready_and_stopped_at_once(serv
         assert server.ask("GET", "/v2/models/pavement").status == 503
     began = time.monotonic()
     assert server.stop() == 0
-    assert time.monotonic() - began < 5, "loading was waited for"
+    assert time.monotonic() - began < DEADLINE / 3, "loading was waited for"
     assert not server.termination_log.exists()
 
 
@@ -57,7 +57,7 @@ def test_an_idle_server_stops_cleanly(serve: Serve, number: signal.Signals):
 
 
 def test_sigterm_under_load_loses_no_request(serve: Serve):
-    server = serve(DRAIN_SECONDS="2").wait_ready()
+    server = serve(DRAIN_SECONDS="4").wait_ready()
     stopped, answers, failures = threading.Event(), list[Answer](), list[Exception]()
 
     def client() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from tests.serving.pictures import cracked, encoded, mask_of, overlap
 from tests.serving.process import ServerProcess
 from tests.serving.waiting import until
 from tritonclient.utils import InferenceServerException
+
+from crackseg_local.controlplane import free_port
 
 pytestmark = pytest.mark.serving
 
@@ -65,9 +66,7 @@ def several(path: Path, batch: int | str = "N") -> Path:
 @pytest.fixture(scope="module", params=["N", 2], ids=["any number of items in a run", "two items in a run"])
 def served(request, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServerProcess, int]]:
     folder = tmp_path_factory.mktemp("several")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     model = several(folder / "model.onnx", request.param)
     server = ServerProcess(folder, MODEL_PATH=str(model), MODEL_NAME="pavement", GRPC_PORT=str(port))
     try:

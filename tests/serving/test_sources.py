@@ -268,7 +268,7 @@ def test_a_stop_in_mid_download_leaves_nothing(tmp_path: Path, model: bytes):
         began = time.monotonic()
         process.terminate()
         assert process.wait(DEADLINE) != 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < DEADLINE / 3
         done.set()
     assert not target.exists()
 

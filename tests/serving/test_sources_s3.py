@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import time
 import urllib.error
@@ -21,6 +20,7 @@ from tests.serving.fetching import Fetched, digest
 from tests.serving.process import DEADLINE
 
 from crackseg_local import programs
+from crackseg_local.controlplane import free_port
 
 pytestmark = pytest.mark.serving
 
@@ -73,9 +73,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, model: bytes) -> Iterator[St
     folder = tmp_path_factory.mktemp("store")
     for bucket in ("models", "public"):
         (folder / bucket).mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     env = {"PATH": os.environ["PATH"], "ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": SECRET}
     command = [
         program,

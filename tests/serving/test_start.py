@@ -112,9 +112,12 @@ def test_a_request_finds_the_memory_of_the_one_before(serve: Serve):
             answers = clients.map(lambda _: server.segment(photograph, "?output=json"), range(times))
         assert {answer.status for answer in answers} == {200}
 
-    ask(100)
-    before = page_faults(server)
-    ask(100)
-    faults = (page_faults(server) - before) / 100
-    print(f"{faults:.0f} page faults a request")
-    assert faults < FAULTS
+    def few() -> bool:
+        before = page_faults(server)
+        ask(100)
+        faults = (page_faults(server) - before) / 100
+        print(f"{faults:.0f} page faults a request")
+        return faults < FAULTS
+
+    # More requests at once than ever before take more memory than ever before: on a busy machine that comes late.
+    until(few, "requests that find what those before them had")

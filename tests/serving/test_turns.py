@@ -14,7 +14,7 @@ from tests.serving.waiting import until
 from crackseg_serving.admission import Ticket
 from crackseg_serving.batching import Array, Batcher, Run, Wide
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 class Model:

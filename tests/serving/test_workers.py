@@ -13,7 +13,7 @@ from crackseg_serving.admission import Ticket
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.workers import Workers
 
-DEADLINE = 30.0
+DEADLINE = 120.0
 
 
 def ticket(seconds: float = DEADLINE) -> Ticket:
@@ -109,18 +109,22 @@ def test_a_failure_is_its_own_and_the_place_is_free_again():
 def test_the_end_of_work_is_told_with_what_it_waited_and_took():
     told: list[tuple[float, float]] = []
     workers = make(observe=lambda waited, took: told.append((waited, took)))
-    held = Held()
+    held, began = Held(), time.perf_counter()
     first = workers.start(held, ticket())
     assert held.begun.wait(DEADLINE)
     second = workers.start(lambda: None, ticket())
-    time.sleep(0.02)  # what is waited and taken, not waited for
+    both = time.perf_counter()
+    until(lambda: time.perf_counter() > both + 0.02, "time to pass")
+    freed = time.perf_counter()
     held.free.set()
     for future in (first, second):
         future.result(DEADLINE)
     until(lambda: len(told) == 2, "both to be told")
-    (waited_second, took_second), (waited_first, took_first) = sorted(told, reverse=True)
-    assert min(waited_second, took_first) >= 0.02
-    assert max(waited_first, took_second) < min(waited_second, took_first)
+    ended = time.perf_counter()
+    (waited_first, took_first), (waited_second, took_second) = told
+    assert min(waited_second, took_first) >= freed - both
+    assert waited_first <= both - began
+    assert took_second <= ended - freed
 
 
 def test_long_work_is_told_when_it_steps_aside_with_the_time_that_it_held_its_place():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import queue
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,16 +11,18 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import onnx
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 from onnx import TensorProto
-from tests.serving.models import DarkModel
+from tests.serving.models import DarkModel, slowed
 from tests.serving.process import REPOSITORY, ServerProcess
 from tests.serving.waiting import until
 from tritonclient.grpc import service_pb2
 from tritonclient.utils import InferenceServerException
 
+from crackseg_local.controlplane import free_port
 from crackseg_serving.rpc import health_pb2
 
 pytestmark = pytest.mark.serving
@@ -35,9 +36,7 @@ class GrpcServer:
     """A server process with a gRPC port, and a client of it."""
 
     def __init__(self, folder: Path, model: Path, **changes: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         settings = {"MODEL_PATH": str(model), "MODEL_NAME": "pavement", "GRPC_PORT": str(self.port), **changes}
         self.process = ServerProcess(folder, **settings)
         self.client = triton.InferenceServerClient(f"127.0.0.1:{self.port}")
@@ -305,8 +304,9 @@ def test_a_model_that_is_being_loaded_is_unavailable(tmp_path: Path):
         server.close()
 
 
-def test_sigterm_finishes_what_is_in_flight(dark_model: Path, tmp_path: Path):
-    server = GrpcServer(tmp_path, dark_model, DRAIN_SECONDS="1")
+def test_sigterm_finishes_what_is_in_flight(tmp_path: Path):
+    onnx.save(slowed(DarkModel().build()), tmp_path / "slow.onnx")
+    server = GrpcServer(tmp_path, tmp_path / "slow.onnx", DRAIN_SECONDS="1")
     try:
         server.wait_listening()
         answers: queue.Queue = queue.Queue()

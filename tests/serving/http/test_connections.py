@@ -126,10 +126,10 @@ def test_a_body_that_trickles_is_refused_and_gives_its_place_back(serve: Serve):
 
 
 def test_a_body_that_is_slow_but_comes_is_taken(serve: Serve):
-    """Twice the time that a client may be silent, at a rate that is high enough."""
-    server = serve(CLIENT_SECONDS="1").wait_ready()
+    """More than the time that a client may be silent, at a rate that is high enough."""
+    server = serve(CLIENT_SECONDS="3").wait_ready()
     body = encoded(cracked()[0])
-    body += b"\0" * (400_000 - len(body))
+    body += b"\0" * (800_000 - len(body))
     with connected(server) as connection:
         connection.sendall(
             b"POST /v1/segment?output=mask HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\r\nContent-Length: %d\r\n\r\n"
@@ -177,12 +177,12 @@ def test_as_many_clients_may_be_connected_as_the_container_has_files_for(serve: 
 
 
 def test_who_is_refused_before_the_body_and_sends_it_all_the_same_keeps_the_connection(serve: Serve):
-    server = serve(CLIENT_SECONDS="1").wait_ready()
+    server = serve(CLIENT_SECONDS="3").wait_ready()
     with connected(server) as connection:
         connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
         assert answers(connection, 1)[0][0] == 404
         connection.sendall(b"x" * 100_000)
-        time.sleep(2)  # how a client behaves that has nothing to ask
+        time.sleep(4)  # how a client behaves that has nothing to ask
         connection.sendall(request("next"))
         assert answers(connection, 1)[0][:2] == (200, "next")
 

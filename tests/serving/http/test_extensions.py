@@ -14,6 +14,7 @@ from onnx import TensorProto
 from tests.serving.conftest import Serve
 from tests.serving.models import DarkModel
 from tests.serving.process import ServerProcess
+from tests.serving.waiting import until
 from tritonclient.utils import InferenceServerException
 
 pytestmark = pytest.mark.serving
@@ -77,6 +78,8 @@ def test_statistics_count_requests_runs_and_their_time(serve: Serve):
     assert (stats()["inference_count"], stats()["last_inference"]) == (0, 0)
     assert [infer(server) for _ in range(3)] == [200] * 3
     assert infer(server, datatype="INT8") == 400
+    # A request has had its place, and that is told, a bit after it was answered.
+    until(lambda: stats()["inference_stats"]["queue"]["count"] == 3, "the last of them to be counted")
     found = stats()
     assert (found["inference_count"], found["execution_count"]) == (3, 3)
     assert found["last_inference"] > 1_700_000_000_000

@@ -6,13 +6,13 @@ import base64
 import gzip
 import hashlib
 import re
-import socket
 from pathlib import Path
 
 import pytest
 from tests.serving.conftest import Serve
 from tests.serving.process import ServerProcess, ask
 
+from crackseg_local.controlplane import free_port
 from crackseg_serving import page
 
 FOLDER = Path(page.__file__).parent
@@ -105,8 +105,7 @@ def test_who_has_the_page_need_not_get_it_again(server: ServerProcess, form: str
 
 @pytest.mark.serving
 def test_the_page_has_a_second_port_where_one_is_asked_for(serve: Serve):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = serve(PAGE_PORT=str(port)).wait_ready()
     assert ask(port, "GET", "/").body == server.ask("GET", "/").body
     assert ask(port, "GET", "/ready").status == 200
