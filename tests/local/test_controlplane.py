@@ -16,6 +16,7 @@ from crackseg_local.controlplane import ControlPlane
 from crackseg_local.errors import LocalClusterError
 
 pytestmark = pytest.mark.api
+DEADLINE = 90.0  # seconds
 OPERATOR = "system:serviceaccount:crackseg-system:crackseg-operator"
 OWNER = """\
 import sys
@@ -43,14 +44,16 @@ def test_an_account_has_its_name_and_only_its_rights(plane):
     refused = kubectl_as(plane, account, "create", "configmap", "one")
     assert "cannot create resource" in refused.stderr
     plane.kubectl("create", "clusterrolebinding", "operator-edits", "--clusterrole=edit", f"--user={OPERATOR}")
-    allowed = processes.wait_until(lambda: kubectl_as(plane, account, "create", "configmap", "two").returncode == 0, 10)
+    allowed = processes.wait_until(
+        lambda: kubectl_as(plane, account, "create", "configmap", "two").returncode == 0, DEADLINE
+    )
     assert allowed
 
 
 def test_a_user_is_known_by_certificate_and_group(plane):
     plane.kubectl("create", "clusterrolebinding", "team-views", "--clusterrole=view", "--group=team")
     alice = plane.user_kubeconfig("alice", ["team"])
-    assert processes.wait_until(lambda: kubectl_as(plane, alice, "get", "configmaps").returncode == 0, 10)
+    assert processes.wait_until(lambda: kubectl_as(plane, alice, "get", "configmaps").returncode == 0, DEADLINE)
     assert kubectl_as(plane, alice, "get", "secrets").returncode != 0
 
 
@@ -61,30 +64,33 @@ def test_the_audit_log_has_every_write_and_who_did_it(plane):
     kubectl_as(plane, bob, "get", "configmaps", "--namespace=counted")
     kubectl_as(plane, bob, "auth", "can-i", "get", "pods")
     kubectl_as(plane, bob, "delete", "configmap", "settings", "--namespace=counted")
-    seen = [(w.verb, w.resource, w.namespace, w.name, w.code) for w in plane.writes(user="bob")]
-    assert (
-        seen
-        == [
-            ("create", "namespaces", "", "counted", 201),
-            ("create", "configmaps", "counted", "settings", 201),
-            ("delete", "configmaps", "counted", "settings", 200),
-        ]
-        or seen[0][2] == ""
-    )
+    # The last line may be written after its request was answered.
+    assert processes.wait_until(lambda: len(plane.writes(user="bob")) >= 3, DEADLINE)
+    seen = [(w.verb, w.resource, w.name, w.code) for w in plane.writes(user="bob")]
+    assert seen == [
+        ("create", "namespaces", "counted", 201),
+        ("create", "configmaps", "settings", 201),
+        ("delete", "configmaps", "settings", 200),
+    ]
+    assert [w.namespace for w in plane.writes(user="bob")][1:] == ["counted", "counted"]
 
 
 def test_reading_a_secret_is_in_the_log_and_is_no_write(plane):
     carol = plane.user_kubeconfig("carol", ["system:masters"])
     kubectl_as(plane, carol, "get", "secrets")
     kubectl_as(plane, carol, "get", "configmaps")
-    seen = [(r.verb, r.resource) for r in audit.requests(plane.audit_log) if r.user == "carol"]
-    assert seen == [("list", "secrets")]
+
+    def seen() -> list[tuple[str, str]]:
+        return [(r.verb, r.resource) for r in audit.requests(plane.audit_log) if r.user == "carol"]
+
+    assert processes.wait_until(lambda: seen() != [], DEADLINE)
+    assert seen() == [("list", "secrets")]
     assert plane.writes(user="carol") == []
 
 
 def test_simulated_nodes_run_pods(plane):
     plane.kubectl("create", "deployment", "simulated", "--image=none", "--replicas=20")
-    plane.kubectl("rollout", "status", "deployment/simulated", "--timeout=60s")
+    plane.kubectl("rollout", "status", "deployment/simulated", "--timeout=180s")
     pods = json.loads(plane.kubectl("get", "pods", "--selector=app=simulated", "--output=json"))["items"]
     assert {pod["status"]["phase"] for pod in pods} == {"Running"}
     assert len(pods) == 20

@@ -50,7 +50,7 @@ def test_stopping_ends_the_program_and_forgets_it(state):
 def test_a_program_that_ignores_the_request_is_killed(state):
     process = Process("stubborn", ("sh", "-c", "trap '' TERM; echo ready; exec sleep 600"), state)
     process.start()
-    assert processes.wait_until(lambda: b"ready" in process.log.read_bytes(), 10)
+    assert processes.wait_until(lambda: b"ready" in process.log.read_bytes(), 90)
     process.stop(patience_seconds=0.2)
     assert processes.find_all(state) == []
 
@@ -93,9 +93,9 @@ def test_a_program_of_another_state_folder_is_not_ours(state, tmp_path_factory):
 def test_children_are_found_by_the_inherited_mark(state):
     parent = Process("parent", ("sh", "-c", "sleep 600 & wait"), state)
     pid = parent.start()
-    assert processes.wait_until(lambda: len(processes.find_all(state)) == 2, 10)
+    assert processes.wait_until(lambda: len(processes.find_all(state)) == 2, 90)
     os.kill(pid, signal.SIGKILL)
-    assert processes.wait_until(lambda: not processes.is_alive_or_reap(pid), 10)
+    assert processes.wait_until(lambda: not processes.is_alive_or_reap(pid), 90)
     (orphan,) = processes.find_all(state)
     assert orphan != pid
 
@@ -104,7 +104,7 @@ def test_waiting_for_a_program_that_ends_says_so_with_its_last_words(state):
     process = Process("short", ("sh", "-c", "echo no such flag; exit 2"), state)
     process.start()
     with pytest.raises(LocalClusterError, match=r"short ended before it was ready(.|\n)*no such flag"):
-        processes.wait_for([process], lambda: False, "it was ready", 30)
+        processes.wait_for([process], lambda: False, "it was ready", 90)
 
 
 def test_waiting_in_vain_names_what_was_waited_for(state):

@@ -9,8 +9,10 @@ benchmark; it knows nothing of nodes that run containers (kwok's simulated ones 
 """
 
 import atexit
+import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -34,6 +36,8 @@ _PREFIX = "crackseg-plane-"
 _READY_SECONDS = 120.0
 _SERVICE_RANGE = "10.96.0.0/16"
 _START_ATTEMPTS = 3
+# Below those that Linux gives to whoever asks for any (32768 and above), and below Kubernetes' own range for nodes.
+_PORTS = range(12_000, 30_000)
 
 
 class ControlPlane:
@@ -191,10 +195,12 @@ def is_ready(url: str, authority: Authority) -> bool:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listened on a moment ago."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A port of the loopback address that nobody listened on a moment ago, nor is given by the kernel to somebody else."""
+    for port in random.sample(_PORTS, len(_PORTS)):
+        with socket.socket() as listener, contextlib.suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port
+    raise LocalClusterError("No port of this machine is free: something listens on every one of them.")
 
 
 def remove_abandoned() -> None:

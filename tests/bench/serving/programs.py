@@ -15,6 +15,8 @@ from typing import Any
 
 from tests.bench.serving.kinds import GRPC_METHOD, Kind
 
+from crackseg_local.controlplane import free_port
+
 ROOT = Path(__file__).parents[3]
 DEADLINE = 120.0
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -67,7 +69,7 @@ class Served:
     """A server with one model, until it is stopped."""
 
     def __init__(self, model: Path, side: int, log: Path) -> None:
-        self.port, self.grpc_port = _free_port(), _free_port()
+        self.port, self.grpc_port = free_port(), free_port()
         settings = {
             "APP_HOST": "127.0.0.1",
             "APP_PORT": str(self.port),
@@ -151,10 +153,3 @@ class Served:
             self.process.kill()
             self.process.wait()
         self._log.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-    return port
