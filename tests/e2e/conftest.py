@@ -98,7 +98,7 @@ def models(operator: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     kubectl.apply(vault)
     for file in files:
         put(kubectl, file.name, file.read_bytes())
-    kubectl("rollout", "status", "deployment/vault", "--timeout=60s")
+    kubectl("rollout", "status", "deployment/vault", "--timeout=180s")
     yield operator
     _remove(operator, [STORE])
 
@@ -139,7 +139,7 @@ def restarted(operator: Cluster):
                 pod["metadata"]["uid"] in before for pod in pods
             )
 
-        wait_until(fresh, 60, "a new operator pod")
-        kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=60s")
+        wait_until(fresh, 120, "a new operator pod")
+        kubectl("wait", "--for=condition=Ready", "pods", "--all", "--timeout=180s")
 
     return restart

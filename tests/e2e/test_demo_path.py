@@ -8,6 +8,7 @@ from tests.e2e.spaces import MODELS, model
 
 from crackseg_demo import answers
 from crackseg_demo.follow import condition, rolled_back, serves
+from crackseg_demo.kubectl import wait_until
 from crackseg_demo.load import constant_load
 
 HOST = "path.e2e.localhost"
@@ -54,7 +55,9 @@ def test_a_version_is_served_replaced_and_a_broken_one_taken_back_without_a_fail
     assert condition(taken_back, "Stalled")["status"] == "True"
     row = here.kubectl("get", "csm", "pavement").splitlines()[1].split()
     assert row[:5] == ["pavement", "False", "ContractMismatch", "2.0.0", "3.0.0"]
-    told = {
-        event["reason"] for event in here.kubectl.items("events") if event["involvedObject"]["kind"] == "CrackSegModel"
-    }
-    assert {"Promoted", "RolledBack"} <= told
+
+    def told() -> set[str]:
+        events = here.kubectl.items("events")
+        return {event["reason"] for event in events if event["involvedObject"]["kind"] == "CrackSegModel"}
+
+    wait_until(lambda: {"Promoted", "RolledBack"} <= told(), 60, "the Events, which are posted after the status")

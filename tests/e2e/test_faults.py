@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.spaces import STORE, Space, model, not_ready, secret, space
 
 from crackseg_demo.follow import condition
+from crackseg_demo.kubectl import wait_until
 from crackseg_local import images
 
 
@@ -96,8 +97,11 @@ def test_a_first_version_that_cannot_start_says_why(everything_wrong: Space, fau
     assert ready["message"].rstrip().endswith("."), "the reason comes with a sentence"
     for word in fault.says:
         assert word in ready["message"]
-    row = everything_wrong.kubectl("get", "csm", fault.name).splitlines()[1].split()
-    assert row[:3] == [fault.name, ready["status"], fault.reason]
+
+    def row() -> list[str]:
+        return everything_wrong.kubectl("get", "csm", fault.name).splitlines()[1].split()[:3]
+
+    wait_until(lambda: row() == [fault.name, ready["status"], fault.reason], 60, "kubectl shows it")
     note(f"{fault.reason} ({fault.name})", everything_wrong.seen(fault.name).reasons[fault.reason])
 
 

@@ -45,11 +45,11 @@ def repaired(served: Space, kind: str, name: str, before: dict, what: str) -> No
             and now["metadata"]["labels"] == before["metadata"]["labels"]
         )
 
-    wait_until(holds, 30, what)
+    wait_until(holds, 90, what)
 
 
 def test_kubectl_wait_and_get_know_a_ready_model(served: Space):
-    served.kubectl("wait", "--for=condition=Ready", "csm/pavement", "--timeout=10s")
+    served.kubectl("wait", "--for=condition=Ready", "csm/pavement", "--timeout=60s")
     header, row = served.kubectl("get", "csm", "pavement").splitlines()
     assert header.split() == ["NAME", "READY", "REASON", "VERSION", "TARGET", "WEIGHT", "REPLICAS", "AGE"]
     assert row.split()[:5] == ["pavement", "True", "Serving", "1.0.0", "1.0.0"]
@@ -84,7 +84,7 @@ def test_the_children_are_there_and_belong_to_the_model(served: Space):
     assert budget is not None
     wait_until(
         lambda: (served.kubectl.find("pdb", "pavement") or {})["status"].get("expectedPods") == 2,
-        30,
+        90,
         "the budget counts the pods",
     )
 
@@ -114,7 +114,7 @@ def test_a_deleted_child_comes_back(served: Space, kind: str):
         now = served.kubectl.find(kind, name)
         return now is not None and now["metadata"]["uid"] != before["metadata"]["uid"]
 
-    wait_until(back, 30, f"the {kind} is there again")
+    wait_until(back, 90, f"the {kind} is there again")
     served.wait("pavement", serves("1.0.0"))
 
 
@@ -125,7 +125,7 @@ def test_a_selector_turned_elsewhere_is_turned_back(served: Space):
     )
     wait_until(
         lambda: (served.kubectl.find("service", "pavement") or {})["spec"]["selector"] == before["spec"]["selector"],
-        30,
+        90,
         "the Service selects the model's pods again",
     )
 
@@ -133,13 +133,13 @@ def test_a_selector_turned_elsewhere_is_turned_back(served: Space):
 def test_a_deleted_model_takes_its_children_with_it(here):
     here.given(model("short", exposure={"host": "short.e2e.localhost"}))
     here.wait("short", serves("1.0.0"))
-    here.kubectl("delete", "csm", "short", "--timeout=30s")
+    here.kubectl("delete", "csm", "short", "--timeout=90s")
     wait_until(lambda: here.children("short") == [] and here.pods("short") == [], 90, "the children are gone")
 
 
 def test_a_model_applied_and_deleted_at_once_leaves_nothing(here):
     here.given(model("blink"))
-    here.kubectl("delete", "csm", "blink", "--timeout=30s")
+    here.kubectl("delete", "csm", "blink", "--timeout=90s")
     wait_until(lambda: here.children("blink") == [] and here.pods("blink") == [], 90, "nothing is left")
 
 

@@ -22,7 +22,7 @@ def version(name: str, number: str, file: str, serving: dict, more: dict):
         name,
         model={"uri": f"{MODELS}/{file}", "version": number, **more},
         serving=serving,
-        rollout={"progressDeadlineSeconds": 20},
+        rollout={"progressDeadlineSeconds": 40},
     )
 
 
@@ -56,7 +56,7 @@ def test_a_second_version_that_fails_is_taken_back_with_its_reason(failing: Spac
     assert [failed["reason"] for failed in seen["status"]["failedRevisions"]] == [reason]
     assert condition(seen, "Available")["status"] == "True"
     assert condition(seen, "Ready")["reason"] == reason
-    wait_until(lambda: versions(failing.pods(name)) == ["1.0.0"], 30, "the failed version's pods are taken away")
+    wait_until(lambda: versions(failing.pods(name)) == ["1.0.0"], 90, "the failed version's pods are taken away")
     served = [pod for pod in failing.pods(name) if version_of(pod) == "1.0.0"]
     assert [status["restartCount"] for pod in served for status in pod["status"]["containerStatuses"]] == [0]
     weights = [status["stable"]["version"] for status in failing.seen(name).statuses if "stable" in status]

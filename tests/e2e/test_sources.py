@@ -20,6 +20,7 @@ from crackseg_demo.kubectl import wait_until
 from crackseg_demo.story import SAMPLES
 from crackseg_local import addresses, programs, volumes
 from crackseg_local import cluster as local
+from crackseg_local.controlplane import free_port
 from crackseg_local.errors import LocalClusterError
 
 MODEL = SAMPLES / "pavement-1.0.0.onnx"
@@ -40,9 +41,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("s3")
     (folder / "models" / "pavement").mkdir(parents=True)
     shutil.copy(MODEL, folder / "models" / "pavement" / "model.onnx")
-    with socket.socket() as probe:
-        probe.bind((addresses.HOST_ADDRESS, 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     address = f"{addresses.HOST_ADDRESS}:{port}"
     keys = ["--access", "alice", "--secret", "wonderland"]
     server = subprocess.Popen(
@@ -53,7 +52,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with socket.socket() as knock:
             return knock.connect_ex((addresses.HOST_ADDRESS, port)) == 0
 
-    wait_until(answers, 20, "the S3 store answers")
+    wait_until(answers, 90, "the S3 store answers")
     yield f"http://{address}"
     os.kill(server.pid, signal.SIGTERM)
     server.wait()
