@@ -62,6 +62,8 @@ def _load(settings: Settings) -> Future[Loaded]:
     """Load in a thread of its own, a daemon: a model that takes for ever must not keep the process from ending."""
     # numpy would have threads and memory ready for each core, and multiplies no matrices here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # A picture is worked on in one thread, beside others: OpenCV's own would wait for more work by turning in a circle.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     from crackseg_serving.runtime.loading import load
 
     loading: Future[Loaded] = Future()

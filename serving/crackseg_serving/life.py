@@ -45,20 +45,19 @@ async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
     listeners = [listen(settings.host, port, settings.client_seconds) for port in ports]
     longest = max(settings.drain_seconds, contract.LONGEST_DRAIN_SECONDS)
     grace = max(1, contract.TERMINATION_GRACE_SECONDS - longest - 2)
-    server = Server(App(engine), grace, settings.client_seconds, settings.max_bytes)
+    server = Server(App(engine), settings.client_seconds, settings.max_bytes)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    serving = asyncio.create_task(server.serve(sockets=listeners))
+    await server.start(listeners)
     for listener in listeners:
         _LOG.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
     try:
         async with _grpc(engine, settings, grace):
             await _live(engine, loading, stop)
     finally:
-        server.should_exit = True
-        await serving
+        await server.stop(grace)
 
 
 def _allow_connections() -> None:

@@ -13,7 +13,7 @@ from typing import Final, TextIO
 
 from typing_extensions import override
 
-_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_OWN: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class _Lines(logging.Formatter):
@@ -53,13 +53,12 @@ class AccessLog:
 
 
 def configure(level: str) -> None:
-    """Send every log line there; uvicorn's and ours alike, and what libraries print themselves."""
+    """Send every log line there; libraries' and ours alike, and what they print themselves."""
     _Lines.converter = time.gmtime
     sys.stderr = stream = _apart()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_Lines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("uvicorn").setLevel("WARNING")
 
 
 _PRINTED: Final = 1000  # characters that a line has of what a library prints

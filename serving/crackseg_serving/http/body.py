@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from crackseg_serving.admission import Ticket
@@ -38,53 +38,36 @@ async def receive_body(
             f"the body is encoded as {coding!r:.50}: send it plain, or as gzip or deflate",
             {"Accept-Encoding": "gzip, deflate"},
         )
-    parts: list[Part] = []
-    try:
-        with engine.admission.elsewhere(ticket):
-            async with asyncio.timeout(None) as patience:
-                pace = Pace(engine.settings.client_seconds, ticket, patience)
-                async for part in _parts(request, limit, grow, pace):
-                    parts.append(part)  # noqa: PERF401 - what has come is told of when the rest does not
-    except TimeoutError:
-        raise Problem(
-            408,
-            "Request timeout",
-            f"only {sum(map(len, parts))} bytes of the body have come in time: send it faster",
-            {"Connection": "close"},
-        ) from None
-    body = joined(parts)
+    with engine.admission.elsewhere(ticket):
+        body = joined(await _parts(request, limit, grow, pace(engine.settings.client_seconds, ticket)))
     return body if coding == "identity" else await asyncio.to_thread(decompress, body, coding, limit, grow)
 
 
-class Pace:
-    """How long a body may take: some seconds, and one more for every 16 KiB that have come; never beyond its ticket."""
-
-    def __init__(self, seconds: float, ticket: Ticket, patience: asyncio.Timeout) -> None:
-        self._began, self._seconds = asyncio.get_running_loop().time(), seconds
-        self._remaining, self._patience = ticket.remaining, patience
-        self.reach(0)
-
-    def reach(self, size: int) -> None:
-        """`size` bytes have come."""
-        allowed = min(self._seconds + size / _SLOWEST, self._remaining)
-        self._patience.reschedule(self._began + allowed)
+def pace(seconds: float, ticket: Ticket) -> Callable[[int], float]:
+    """Until when more than so many bytes must have come: some seconds, and one more for every 16 KiB; never beyond the ticket."""
+    began, remaining = asyncio.get_running_loop().time(), ticket.remaining
+    return lambda size: began + min(seconds + size / _SLOWEST, remaining)
 
 
-async def _parts(request: Request, limit: int, grow: Callable[[int], None], pace: Pace) -> AsyncIterator[Part]:
+async def _parts(
+    request: Request, limit: int, grow: Callable[[int], None], until: Callable[[int], float]
+) -> Sequence[Part]:
+    """All that comes. Raises Refused (CLIENT_GONE, TOO_MANY_BYTES, OVERLOADED) or Problem (408)."""
+    parts: list[Part] = []
     size = 0
-    while True:
-        try:
-            part = await request.body.part()
-        except ConnectionResetError:
-            raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole") from None
-        if part is None:
-            return
-        size += len(part)
-        if size > limit:
-            raise _too_large(limit)
-        grow(len(part))
-        pace.reach(size)
-        yield part
+    try:
+        while (part := await request.body.part(until)) is not None:
+            size += len(part)
+            if size > limit:
+                raise _too_large(limit)
+            grow(len(part))
+            parts.append(part)
+    except ConnectionResetError:
+        raise Refused(Cause.CLIENT_GONE, "the client closed the connection before its request was whole") from None
+    except TimeoutError:
+        message = f"only {size} bytes of the body have come in time: send it faster"
+        raise Problem(408, "Request timeout", message, {"Connection": "close"}) from None
+    return parts
 
 
 def decompress(body: Part, coding: str, limit: int, grow: Callable[[int], None]) -> bytes:

@@ -1,262 +1,268 @@
-"""One connection: uvicorn's protocol with a clock, so that a client who sends slowly or reads nothing holds no place for ever.
+"""One connection: requests in, answers out in their order, and a clock for whoever sends slowly or reads nothing.
 
-uvicorn ends a connection that is idle after an answer; what it leaves open is one that never sends a whole head, one that goes on
-with a body after its answer, and one that does not read. Bodies on their way to a handler have their own clock (`http/body.py`),
-and their own way (`http/incoming.py`): uvicorn's would copy each byte four times.
+A protocol of the event loop, and not a server library's: what it costs is a part of every request (docs/decisions/0006). `reading` makes
+requests of bytes and `wire` bytes of answers; the application between them is a function, and what it does is its own affair.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any, ClassVar, Final
+import logging
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final
 
-import httptools
 from typing_extensions import override
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from crackseg_serving.http.incoming import Incoming
+from crackseg_serving.http import wire
+from crackseg_serving.http.messages import Request, Response
+from crackseg_serving.http.reading import Exchange, NoRequest, Reader
+from crackseg_serving.values import value
 
-_BESIDE: Final = 64 << 10  # bytes of one head, or between two parts of a body: the parser would take any number of them
-_TOO_LONG: Final = b"the head of the request, or what stands beside its body, is too long\n"
-_REFUSAL: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_TOO_LONG), _TOO_LONG)
-)
+_LOG = logging.getLogger("crackseg.http")
+#: Longer than proxies keep idle connections (Traefik 90 s): who closes first must not be the one being asked.
+_KEEP_ALIVE_SECONDS: Final = 120
 
-_FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})  # where a request ends
-
-#: What is read before it is known where it belongs. One for all connections: it is read out before the next one fills it.
-_SCRATCH: Final = memoryview(bytearray(1 << 16))
+Send = Callable[[Response], Awaitable[None]]
+Application = Callable[[Request, Send], Awaitable[None]]  # sends one answer
 
 
-class Connection(HttpToolsProtocol):
-    """See the module. A client has `head_seconds` to send a head; bodies of at most `most` bytes come to memory of their own."""
+@value
+class Terms:
+    """What all connections of a server have in common."""
 
-    head_seconds: ClassVar[float]
-    most: ClassVar[int]
+    application: Application
+    client_seconds: int  # for a client to send a head, or to take a part of an answer
+    most: int  # bytes of a body that gets memory of its own before it comes
+    connections: set[Connection]  # those that are open, or still being answered
 
-    body: Incoming | None = None  # of the request that is coming in
-    _clock: asyncio.TimerHandle | None = None
-    _unread = 0  # bytes, when last looked at
-    _beside = 0  # bytes that have come since a head was whole, or a part of a body was there
-    _whole = False  # all of a request has come, and nothing since
-    _declining = False  # while a new parser is told of a request that it has not seen
+
+class Connection(asyncio.BufferedProtocol):
+    """See the module. `look` is to be called every now and then."""
+
+    _transport: asyncio.Transport
+    _writable: asyncio.Future[None] | None = None  # there while the client reads more slowly than answers are written
+    _due = math.inf  # when something must have happened, by the event loop's clock
+    _pressed = False  # the client is in the middle of something that nobody waits for
+    _unread = 0  # bytes of answers, when last looked at
+    _paused = False  # nothing is read
+    _lost = False
+    _last_words = b""  # what is no request has come: this follows the answers that are still due, and then the end
+    _closing = False  # no request after those that are here
+
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
+        self._loop = asyncio.get_running_loop()
+        self._reader = Reader(self, terms.most, self._take)
+        self._exchanges: deque[Exchange] = deque()  # not answered yet: the first is being answered
+
+    # What the event loop tells.
 
     @override
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self._start()
-
-    def pause(self) -> None:
-        """Enough of a body for now."""
-        self.flow.pause_reading()
-
-    def resume(self) -> None:
-        """Read on."""
-        self.flow.resume_reading()
-
-    def ask(self) -> None:
-        """Somebody waits for more of a body."""
-        if self.cycle.waiting_for_100_continue and not self.transport.is_closing():
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self.cycle.waiting_for_100_continue = False
-        self.flow.resume_reading()
-
-    def room(self) -> memoryview:
-        """Where the next bytes are to be received."""
-        body = self.body
-        if body is None or not body.missing:
-            return _SCRATCH
-        return _SCRATCH[: body.missing] if self.cycle.response_complete else body.room
-
-    def received(self, size: int) -> None:
-        """So many bytes have come to that room."""
-        if self.body is not None and self.body.missing:
-            self._fill(self.body, size)
-        else:
-            self.data_received(_SCRATCH[:size])
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is not None and (self._whole or not cycle.response_complete):
-            self._stop()
-            if cycle.response_complete and not self.transport.is_closing():
-                self._wait_for_the_next()  # the rest of a body came after the answer
-        else:
-            self._start()  # between two requests: in a head, or in a body that nobody waits for any more
-
-    @override
-    def data_received(self, data: bytes | memoryview) -> None:
-        self._beside += len(data)
-        self._whole = False
-        self._unset_keepalive_if_required()
-        try:
-            self._parse(data)
-        except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
-        if self._beside > _BESIDE and not self.transport.is_closing():
-            self._end_too_long()
-        body = self.body
-        if body is not None and body.announced and not self.transport.is_closing():
-            body.make_room(self.most)
-
-    def _parse(self, data: bytes | memoryview) -> None:
-        """Raises HttpParserError."""
-        while True:
-            try:
-                self.parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-                self._decline()
-            else:
-                return
-
-    def _decline(self) -> None:
-        """Who asks for another protocol gets an answer by this one, as is allowed (RFC 9110, 7.8).
-
-        The parser takes all that follows for the other protocol, and the request's body with it: another one goes on from there.
-        """
-        self._declining = True
-        self.parser = _parser(self)
-        framing = [name + b": " + value + b"\r\n" for name, value in self.headers if name in _FRAMING]
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n" + b"".join(framing) + b"\r\n")
-        self._declining = False
-
-    def _fill(self, body: Incoming, size: int) -> None:
-        """More of a body that the parser does not see; when it is whole, a new parser waits for the next head."""
-        self._unset_keepalive_if_required()
-        body.fill(size, wanted=not self.cycle.response_complete)
-        if not body.missing:
-            self.parser = _parser(self)
-            self.on_message_complete()
-
-    @override
-    def on_message_begin(self) -> None:
-        self._whole = False
-        if self._declining:
-            return
-        super().on_message_begin()
-        self.body = Incoming(self)
-        self.scope["state"]["body"] = self.body
-
-    @override
-    def on_url(self, url: bytes) -> None:
-        if not self._declining:
-            super().on_url(url)
-
-    @override
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._declining:
-            super().on_header(name, value)
-
-    @override
-    def on_headers_complete(self) -> None:
-        self._beside = 0
-        if self._declining:
-            return
-        super().on_headers_complete()
-        if self.body is not None:  # the parser has seen to it that it is a number, and there but once
-            self.body.announced = int(next((value for name, value in self.headers if name == b"content-length"), b"0"))
-
-    @override
-    def on_body(self, body: bytes) -> None:
-        self._beside = 0
-        if self.body is not None:
-            self.body.come += len(body)
-            if not self.cycle.response_complete:
-                self.body.add(body)
-
-    @override
-    def on_message_complete(self) -> None:
-        if self.parser.should_upgrade():
-            return  # its body is still to come
-        self._whole = True
-        super().on_message_complete()
-        if self.body is not None:
-            self.body.add(None)
-
-    @override
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop()
-        if self.body is not None:
-            self.body.lose()
-        super().connection_lost(exc)
-
-    @override
-    def timeout_keep_alive_handler(self) -> None:
-        """Nothing has come for a while: the end, unless a large answer is still being read."""
-        unread, before = self.transport.get_write_buffer_size(), self._unread
-        self._unread = unread
-        if not unread:
-            super().timeout_keep_alive_handler()
-        elif before and unread >= before:
-            self.transport.abort()
-        else:
-            self._wait_for_the_next()
-
-    def _wait_for_the_next(self) -> None:
-        self._unset_keepalive_if_required()
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
-
-    def _end_too_long(self) -> None:
-        """Who sends headers, notes on chunks or trailers without an end."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.transport.write(_REFUSAL)
-        self.transport.close()
-
-    def _start(self) -> None:
-        if self._clock is None and not self.transport.is_closing():
-            self._clock = self.loop.call_later(self.head_seconds, self.transport.abort)
-
-    def _stop(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            self._clock = None
-
-
-def _parser(connection: Connection) -> httptools.HttpRequestParser:
-    """As uvicorn's own."""
-    parser = httptools.HttpRequestParser(connection)
-    parser.set_dangerous_leniencies(lenient_data_after_close=True)
-    return parser
-
-
-class Wire(asyncio.BufferedProtocol):
-    """What the event loop sees of a connection: it asks where bytes belong, and does not make an object of each part."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @override
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._connection.connection_made(transport)
+        self._transport = transport
+        self._terms.connections.add(self)
+        self._press()
 
     @override
     def get_buffer(self, sizehint: int) -> memoryview:
-        return self._connection.room()
+        return self._reader.room
 
     @override
     def buffer_updated(self, nbytes: int) -> None:
-        self._connection.received(nbytes)
-
-    @override
-    def eof_received(self) -> None:
-        self._connection.eof_received()
+        if self._last_words:
+            return
+        try:
+            self._reader.take(nbytes)
+        except NoRequest as error:
+            self._end_with(wire.refusal(error.status, error.message))
+        if not self._exchanges:
+            self._rest()
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._connection.connection_lost(exc)
+        self._lost = True
+        for exchange in self._exchanges:
+            exchange.request.body.lose()
+        while len(self._exchanges) > 1:  # the first is being answered; nobody is there for the others
+            self._exchanges.pop()
+        self.resume_writing()
+        self._leave()
 
     @override
     def pause_writing(self) -> None:
-        self._connection.pause_writing()
+        self._writable = self._loop.create_future()
 
     @override
     def resume_writing(self) -> None:
-        self._connection.resume_writing()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
 
+    # What the server tells.
 
-def connection(seconds: float, most: int) -> Callable[..., Wire]:
-    """What makes a protocol for each of uvicorn's connections."""
-    made = type("TimedConnection", (Connection,), {"head_seconds": seconds, "most": most})
-    return lambda **context: Wire(made(**context))
+    def look(self, now: float) -> None:
+        """Whether what was due has come; `now` by the event loop's clock."""
+        if now < self._due or self._transport.is_closing():
+            return
+        unread, before = self._transport.get_write_buffer_size(), self._unread
+        self._unread = unread
+        if self._pressed or (before and unread >= before):
+            self._transport.abort()
+        elif unread:  # a large answer is still being read
+            self._due = now + _KEEP_ALIVE_SECONDS
+        else:
+            self._transport.close()
+
+    def shut(self) -> None:
+        """Answer what is here, and end."""
+        self._closing = True
+        if not self._exchanges:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """End at once."""
+        self._transport.abort()
+
+    # What bodies ask for.
+
+    def pause(self) -> None:
+        """Enough of a body for now."""
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self._paused and not self._transport.is_closing():
+            self._paused = False
+            self._transport.resume_reading()
+
+    def ask(self) -> None:
+        """Somebody waits for more of a body."""
+        first = self._exchanges[0] if self._exchanges else None
+        if first is not None and first.expects and not self._transport.is_closing():
+            self._transport.write(wire.CONTINUE)
+            first.expects = False
+        self.resume()
+
+    # Requests.
+
+    def _take(self, exchange: Exchange) -> None:
+        """The head of a request has come; those before it are answered first."""
+        self._exchanges.append(exchange)
+        if len(self._exchanges) == 1:
+            self._begin(exchange)
+        else:
+            self.pause()
+
+    def _end_with(self, last_words: bytes) -> None:
+        """What has come is no request: answer those before it, say so, and end."""
+        self._last_words = last_words
+        newest = self._reader.newest
+        if newest is not None and not (
+            newest.whole or newest.answered
+        ):  # it ends in its middle: nothing is to be answered
+            newest.answered = True
+            newest.request.body.lose()
+            self._exchanges.remove(newest)
+        if self._exchanges:
+            self.pause()
+        else:
+            self._transport.write(last_words)
+            self._transport.close()
+
+    # Answers.
+
+    def _begin(self, exchange: Exchange) -> None:
+        self._due, self._pressed = math.inf, False
+        exchange.task = self._loop.create_task(self._run(exchange))
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await self._terms.application(exchange.request, partial(self._send, exchange))
+        except Exception:  # noqa: BLE001 - the last line of defence: logged, and the server goes on
+            _LOG.exception("request %s: its answer could not be sent", exchange.request.id)
+            self._transport.abort()
+        finally:
+            self._end(exchange)
+
+    async def _send(self, exchange: Exchange, response: Response) -> None:
+        """Write an answer; it is on its way when this returns."""
+        stream = response.stream
+        chunked = stream is not None and exchange.in_chunks
+        if (stream is not None and not chunked) or response.headers.get("Connection") == "close":
+            exchange.keep_alive = False
+        if self._writable is not None:
+            await self._writable
+        if exchange.answered or self._transport.is_closing():
+            exchange.answered = True
+            if stream is not None:
+                await stream.aclose()
+            return
+        exchange.expects = False
+        head = wire.head(response, close=not exchange.keep_alive, chunked=chunked)
+        body = b"" if exchange.request.method == "HEAD" else response.body
+        self._transport.writelines((head, body) if body else (head,))
+        exchange.answered = stream is None or await self._stream(stream, chunked=chunked)
+
+    async def _stream(self, stream: AsyncGenerator[bytes, None], *, chunked: bool) -> bool:
+        """Write an answer part by part. False where the client does not read on: it holds a place for nothing."""
+        async with aclosing(stream) as parts:
+            async for part in parts:
+                if part:
+                    self._transport.write(wire.chunk(part) if chunked else part)
+                try:
+                    async with asyncio.timeout(self._terms.client_seconds):
+                        await (self._writable or asyncio.sleep(0))
+                except TimeoutError:
+                    return False
+                if self._transport.is_closing():
+                    return False
+        if chunked:
+            self._transport.write(wire.LAST_CHUNK)
+        return True
+
+    def _end(self, exchange: Exchange) -> None:
+        """The application is done with it."""
+        if self._exchanges and self._exchanges[0] is exchange:
+            self._exchanges.popleft()
+        if not exchange.answered:
+            self._transport.abort()
+        elif not self._lost and not self._transport.is_closing():
+            self._go_on(exchange)
+        self._leave()
+
+    def _go_on(self, exchange: Exchange) -> None:
+        """After its answer: the next one, what is left to say, or a rest."""
+        if not exchange.keep_alive:
+            self._exchanges.clear()
+            self._transport.close()
+        elif self._exchanges:
+            self._begin(self._exchanges[0])
+            self.resume()
+        elif self._last_words or self._closing:
+            self._transport.write(self._last_words)
+            self._transport.close()
+        else:
+            self.resume()
+            self._rest()
+
+    def _rest(self) -> None:
+        """Nothing is being answered: the client may take its time between two requests, and not in the middle of one."""
+        if self._transport.is_closing():
+            return
+        if self._reader.at_rest:
+            self._due, self._pressed = self._loop.time() + _KEEP_ALIVE_SECONDS, False
+        elif not self._pressed:
+            self._press()
+
+    def _press(self) -> None:
+        self._due, self._pressed = self._loop.time() + self._terms.client_seconds, True
+
+    def _leave(self) -> None:
+        if self._lost and not self._exchanges:
+            self._terms.connections.discard(self)

@@ -30,7 +30,7 @@ from crackseg_serving import __version__
 from crackseg_serving.admission import Ticket
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.http.addresses import Address, is_allowed, is_public, parse
-from crackseg_serving.http.body import Pace
+from crackseg_serving.http.body import pace
 from crackseg_serving.http.problems import Problem
 from crackseg_serving.settings import Settings
 
@@ -60,12 +60,15 @@ async def fetch(
     place = _read(url)
     try:
         async with asyncio.timeout(None) as patience, _session(acceptable) as session:
-            pace = Pace(settings.client_seconds, ticket, patience)
+            until = pace(settings.client_seconds, ticket)
+            patience.reschedule(until(0))
             for _ in range(_REDIRECTS + 1):
                 _check(place, settings.image_url_hosts)
                 async with session.get(place, allow_redirects=False) as answer:
                     if answer.status not in _REDIRECTING:
-                        return await _body(answer, settings.max_bytes, grow, pace)
+                        return await _body(
+                            answer, settings.max_bytes, grow, lambda size: patience.reschedule(until(size))
+                        )
                     place = _next(place, answer.headers.get("Location", ""))
     except TimeoutError:
         raise Problem(
@@ -83,7 +86,7 @@ def _session(acceptable: Callable[[Address], bool]) -> ClientSession:
         connector=connector,
         cookie_jar=DummyCookieJar(),
         headers=_HEADERS,
-        timeout=ClientTimeout(total=None),  # one clock for everything: Pace
+        timeout=ClientTimeout(total=None),  # one clock for everything: `pace`
         auto_decompress=False,
         trust_env=False,
     )
@@ -160,7 +163,7 @@ def _next(place: URL, location: str) -> URL:
     return target
 
 
-async def _body(answer: ClientResponse, limit: int, grow: Callable[[int], None], pace: Pace) -> bytes:
+async def _body(answer: ClientResponse, limit: int, grow: Callable[[int], None], reach: Callable[[int], None]) -> bytes:
     host = answer.url.host
     if answer.status != 200:
         raise _broken(f"{host} answered {answer.status}: check the URL, and that it needs no signing in")
@@ -174,7 +177,7 @@ async def _body(answer: ClientResponse, limit: int, grow: Callable[[int], None],
         if size > limit:
             raise _too_large(limit)
         grow(len(part))
-        pace.reach(size)
+        reach(size)
         parts.append(part)
     if not size:
         raise _broken(f"{host} answered with an empty file: check the URL")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import numpy as np
@@ -37,15 +37,15 @@ class Incoming:
     announced = 0  # bytes, by its head
     come = 0  # bytes so far
     missing = 0  # bytes that are still to come into its own memory, if it has any
+    lost = False  # the client is gone
 
     def __init__(self, sender: Sender) -> None:
         self._sender = sender
         self._parts: deque[Part | None] = deque()  # None: that was all
         self._memory: memoryview | None = None
         self._unread = 0
-        self._lost = False
-        self._more = asyncio.Event()
-        self._gone: asyncio.Future[None] | None = None  # made for who waits for it
+        self._more: asyncio.Future[None] | None = None  # there while somebody waits for a part
+        self._tell: list[Callable[[], None]] = []
 
     @property
     def room(self) -> memoryview:
@@ -76,7 +76,7 @@ class Incoming:
     def add(self, part: Part | None) -> None:
         """The next part has come; None: there is no more."""
         self._parts.append(part)
-        self._more.set()
+        wake(self._more)
         if part is not None:  # where nobody wanted it, its end must not stop what follows it
             self._unread += len(part)
             if self._unread > _UNREAD:
@@ -84,32 +84,56 @@ class Incoming:
 
     def lose(self) -> None:
         """The client is gone; where the body is not whole, it never will be."""
-        self._lost = True
-        self._more.set()
-        if self._gone is not None and not self._gone.done():
-            self._gone.set_result(None)
+        self.lost = True
+        wake(self._more)
+        for tell in self._tell:
+            tell()
+
+    def when_lost(self, tell: Callable[[], None]) -> None:
+        """Call `tell` when the client leaves, or now where it has left."""
+        self._sender.resume()  # who does not read does not see the end
+        self._tell.append(tell)
+        if self.lost:
+            tell()
 
     def gone(self) -> asyncio.Future[None]:
         """Done when the client leaves."""
-        self._sender.resume()  # who does not read does not see the end
-        if self._gone is None:
-            self._gone = asyncio.get_running_loop().create_future()
-            if self._lost:
-                self._gone.set_result(None)
-        return self._gone
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.when_lost(lambda: wake(gone))
+        return gone
 
-    async def part(self) -> Part | None:
-        """The next part, as soon as it is there; None after the last. Raises ConnectionResetError."""
+    async def part(self, until: Callable[[int], float]) -> Part | None:
+        """The next part, as soon as it is there; None after the last. Raises ConnectionResetError, TimeoutError.
+
+        `until` says of the bytes that have come so far until when, by the event loop's clock, more must have come.
+        """
         if not self._parts:
             self._sender.ask()
-            self._more.clear()
-            while not self._parts and not self._lost:
-                await self._more.wait()
+            while not self._parts and not self.lost:
+                await self._wait(until(self.come))
         if not self._parts:
             raise ConnectionResetError
         part = self._parts.popleft()
         self._unread -= len(part or b"")
         return part
+
+    async def _wait(self, until: float) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= until:
+            raise TimeoutError
+        self._more = more = loop.create_future()
+        clock = loop.call_at(until, wake, more)
+        try:
+            await more
+        finally:
+            self._more = None
+            clock.cancel()
+
+
+def wake(waiter: asyncio.Future[None] | None) -> None:
+    """What is waited for is there; nothing where nobody waits, or nobody any more."""
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)
 
 
 def joined(parts: Sequence[Part]) -> Part:

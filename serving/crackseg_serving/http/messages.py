@@ -1,19 +1,24 @@
-"""Requests and responses as values, between the ASGI callables and the handlers."""
+"""Requests and responses as values, between a connection and the handlers."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+import itertools
+import os
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
+from typing import Final
 from urllib.parse import parse_qs
 
+import httptools
 import orjson
 
 from crackseg_serving.http.incoming import Incoming
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-Scope = dict[str, Any]
+REQUEST_ID: Final = "x-request-id"
+#: New ids: eight digits for this process, eight that count. No call that lets go of the interpreter for each request.
+_PROCESS: Final = os.urandom(4).hex()
+_NUMBERS: Final = itertools.count(1)
 
 
 @dataclass(slots=True)
@@ -23,7 +28,8 @@ class Request:
     method: str
     path: str
     query: Mapping[str, str]
-    headers: Mapping[str, str]  # lower-case names
+    version: str  # of HTTP: 1.0 or 1.1
+    headers: Mapping[str, str]  # lower-case names; of one that is there several times all values, with commas
     id: str
     body: Incoming  # on its way; it knows when the client is gone
     arguments: Mapping[str, str] = field(default_factory=dict)  # what the path names, by the route's template
@@ -45,14 +51,21 @@ class Response:
         return cls(orjson.dumps(content), status=status)
 
 
-def read_request(scope: Scope, request_id: str, headers: Mapping[str, str]) -> Request:
-    """The request of an ASGI scope. A query parameter given twice counts once: the last."""
-    query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
-    return Request(
-        scope["method"],
-        scope["raw_path"].decode("latin-1"),
-        query,
-        headers,
-        request_id,
-        scope["state"]["body"],
-    )
+def read_request(method: str, target: bytes, version: str, headers: Mapping[str, str], body: Incoming) -> Request:
+    """The request with this head. A query parameter given twice counts once: the last. Raises HttpParserError."""
+    url = httptools.parse_url(target)
+    query = _query(url.query) if url.query else {}
+    return Request(method, (url.path or b"/").decode("latin-1"), query, version, headers, _request_id(headers), body)
+
+
+@lru_cache(64)
+def _query(text: bytes) -> Mapping[str, str]:
+    return {name: values[-1] for name, values in parse_qs(text.decode("latin-1")).items()}
+
+
+def _request_id(headers: Mapping[str, str]) -> str:
+    """The client's own id where it is sane, else a new one."""
+    given = headers.get(REQUEST_ID, "")
+    if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
+        return given
+    return f"{_PROCESS}{next(_NUMBERS):08x}"

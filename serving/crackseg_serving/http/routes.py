@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -66,6 +67,7 @@ class Route:
         return ", ".join([*self.handlers, *(["HEAD"] if "GET" in self.handlers else []), "OPTIONS"])
 
 
+@lru_cache(64)
 def find(path: str) -> Route | None:
     """The route of a path, as it came: percent signs are read in the places of names only. A slash at its end does not count."""
     path = path.rstrip("/") or "/"

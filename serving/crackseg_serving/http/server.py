@@ -1,51 +1,61 @@
-"""The HTTP server around the application: uvicorn with httptools and uvloop, and a life of its own.
+"""The HTTP server around the application: its ports, its connections, and their end.
 
-uvicorn owns sockets and HTTP; when to stop is ours: on SIGTERM not ready first, then drain, then the end.
+When to stop is not its affair: `life` says not ready first, then drains, then ends it.
 """
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import socket
-from collections.abc import Generator
+from collections.abc import Sequence
 
-import uvicorn
-from typing_extensions import override
+from crackseg_serving.http.connection import Application, Connection, Terms
 
-from crackseg_serving.http.app import App
-from crackseg_serving.http.connection import connection
-
-#: Longer than proxies keep idle connections (Traefik 90 s): who closes first must not be the one being asked.
-_KEEP_ALIVE_SECONDS = 120
+_BACKLOG = 1024  # connections that may wait to be taken
+_MOMENT = 0.02  # seconds
 
 
-class Server(uvicorn.Server):
-    """uvicorn's server without its signal handlers."""
+class Server:
+    """Everything that listens, and every connection that came of it."""
 
-    def __init__(self, app: App, grace_seconds: int, client_seconds: int, most: int) -> None:
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http=connection(client_seconds, most),  # type: ignore[arg-type]  # called as the class would be
-                loop="none",
-                lifespan="off",
-                interface="asgi3",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                date_header=True,
-                proxy_headers=False,
-                backlog=1024,
-                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=grace_seconds,
+    def __init__(self, application: Application, client_seconds: int, most: int) -> None:
+        """A client has `client_seconds` to send a head; bodies of at most `most` bytes get memory of their own."""
+        self._terms = Terms(application, client_seconds, most, set())
+        self._listening: list[asyncio.Server] = []
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Take what comes from now on."""
+        loop = asyncio.get_running_loop()
+        self._looking = loop.create_task(self._look())
+        for one in listeners:
+            self._listening.append(
+                await loop.create_server(lambda: Connection(self._terms), sock=one, backlog=_BACKLOG)
             )
-        )
 
-    @override
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
+    async def stop(self, grace_seconds: float) -> None:
+        """Listen no more; what is being answered has so long to end."""
+        for listening in self._listening:
+            listening.close()
+        for connection in list(self._terms.connections):
+            connection.shut()
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + grace_seconds
+        while self._terms.connections and loop.time() < ends:  # noqa: ASYNC110 - an event for each connection would cost more
+            await asyncio.sleep(_MOMENT)
+        for connection in list(self._terms.connections):
+            connection.abort()
+        if self._looking is not None:
+            self._looking.cancel()
+
+    async def _look(self) -> None:
+        """One look at all connections now and then costs less than a clock for each request."""
+        loop, pause = asyncio.get_running_loop(), min(1.0, self._terms.client_seconds / 4)
+        while True:
+            await asyncio.sleep(pause)
+            now = loop.time()
+            for connection in list(self._terms.connections):
+                connection.look(now)
 
 
 def listen(host: str, port: int, client_seconds: int) -> socket.socket:
@@ -59,7 +69,7 @@ def listen(host: str, port: int, client_seconds: int) -> socket.socket:
     _notice_who_vanishes(listener, client_seconds)
     try:
         listener.bind((host, port))
-        listener.listen(1024)
+        listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
         raise OSError(error.errno, error.strerror, f"{host}:{port}") from None

@@ -76,6 +76,57 @@ def test_pipelined_requests_are_answered_in_their_order(server: ServerProcess):
     assert got[0][2].startswith(b"\x89PNG")
 
 
+def test_what_is_no_request_does_not_overtake_the_answers_before_it(server: ServerProcess):
+    slow = request("slow", encoded(cracked(1200, 1600)[0]), "/v1/segment?output=mask")
+    with connected(server) as connection:
+        connection.sendall(slow + b"no request\r\n\r\n" + request("never"))
+        stream = connection.makefile("rb").read()
+    first, _, rest = stream.partition(b"IEND\xaeB`\x82")
+    assert first.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert rest.count(b"HTTP/1.1") == 2  # the line, and the sentence
+
+
+def test_a_body_that_ends_in_its_middle_is_told_of_once(server: ServerProcess):
+    with connected(server) as connection:
+        connection.sendall(CHUNKED + b"3\r\nabc\r\nno number\r\n")
+        found = connection.makefile("rb").read()
+    assert found.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert found.count(b"connection: close") == 1
+    until(lambda: server.metric("crackseg_requests_in_flight") == 1, "the request that never came to an end")
+
+
+def test_lines_of_one_name_are_one_list(server: ServerProcess):
+    with connected(server) as connection:
+        head = b"GET /health HTTP/1.1\r\nHost: x\r\nAccept-Encoding: br\r\nAccept-Encoding: gzip\r\n"
+        connection.sendall(head.replace(b"/health", b"/openapi.json") + b"\r\n")
+        assert b"content-encoding: gzip" in connection.recv(1000).lower()
+
+
+@pytest.mark.parametrize("target", ["/health", "/health?a=b", "http://x/health", "http://x:80/health?a=b"])
+def test_a_target_may_have_every_form_that_a_server_must_take(server: ServerProcess, target: str):
+    with connected(server) as connection:
+        connection.sendall(request("a", path=target))
+        assert answers(connection, 1)[0][:2] == (200, "a")
+
+
+def test_who_speaks_http_1_0_gets_lines_without_chunks_and_then_the_end(server: ServerProcess):
+    form = b"".join(
+        b'--x\r\nContent-Disposition: form-data; name="images"; filename="%d.png"\r\n\r\n%b\r\n'
+        % (number, encoded(cracked(64, 64)[0]))
+        for number in range(3)
+    )
+    head = "POST /v1/segment?output=rle HTTP/1.0\r\nAccept: application/x-ndjson\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+    with connected(server) as connection:
+        connection.sendall(
+            head.encode() + b"Content-Length: %d\r\n\r\n" % len(form + b"--x--\r\n") + form + b"--x--\r\n"
+        )
+        got, _, lines = connection.makefile("rb").read().partition(b"\r\n\r\n")
+    assert b"connection: close" in got
+    assert b"chunked" not in got
+    assert [b'"result"' in line for line in lines.splitlines()] == [True] * 3
+
+
 def test_a_client_that_does_not_finish_its_head_is_cut_off(serve: Serve):
     server = serve(CLIENT_SECONDS="1").wait_ready()
     for start in (b"", b"GET /hea", b"GET /health HTTP/1.1\r\nHost: x\r\n"):
