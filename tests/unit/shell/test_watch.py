@@ -108,6 +108,6 @@ def test_an_event_that_is_quicker_than_our_own_writes_answer_waits_for_it(
 def test_an_answer_that_does_not_come_holds_nothing_up(store: Store) -> None:
     async def scenario() -> list[bytes]:
         with store.writing(MODELS.kind, "roads", "pavement"):
-            return await asyncio.wait_for(read(store, line("MODIFIED", 6)), 10)
+            return await asyncio.wait_for(read(store, line("MODIFIED", 6)), 60)
 
     assert asyncio.run(scenario()) == [line("MODIFIED", 6)]

@@ -17,7 +17,7 @@ Queue = WorkQueue[str]
 def run() -> Callable[[Callable[[Queue], Coroutine[Any, Any, None]]], None]:
     def runner(scenario: Callable[[Queue], Coroutine[Any, Any, None]]) -> None:
         async def main() -> None:
-            await asyncio.wait_for(scenario(WorkQueue(asyncio.get_running_loop().time)), 5)
+            await asyncio.wait_for(scenario(WorkQueue(asyncio.get_running_loop().time)), 60)
 
         asyncio.run(main())
 
