@@ -123,7 +123,7 @@ def test_up_brings_two_ready_nodes_dns_metrics_and_an_ingress(machine):
     assert ready == {"node-1", "node-2"}
     deployments = json.loads(machine.kubectl("get", "deployments", "--all-namespaces", "--output=json"))["items"]
     assert {d["metadata"]["name"] for d in deployments} == {"coredns", "metrics-server", "traefik"}
-    assert processes.wait_until(lambda: answers(INGRESS), 20), "Traefik answers on the Ingress address"
+    assert processes.wait_until(lambda: answers(INGRESS), 90), "Traefik answers on the Ingress address"
     assert "kubelet-node-2" in machine.tool("status").stdout
 
 
@@ -150,7 +150,7 @@ def test_a_cluster_whose_every_process_was_killed_comes_back_with_its_objects(ma
         os.kill(pid, signal.SIGKILL)
     machine.up()
     assert "kept" in machine.kubectl("get", "configmaps")
-    assert processes.wait_until(lambda: answers(INGRESS), 30)
+    assert processes.wait_until(lambda: answers(INGRESS), 90)
 
 
 def test_down_leaves_nothing_even_where_only_mounts_namespaces_and_cgroups_remain(machine):

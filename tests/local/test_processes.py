@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,15 @@ def test_a_started_program_runs_in_its_own_session_and_is_not_started_twice(stat
     assert process.start() == pid
     assert os.getsid(pid) == pid
     assert process.running_pid() == pid
+
+
+def test_a_kernel_that_answers_with_nothing_is_asked_again(state, monkeypatch):
+    pid = sleeper(state).start()
+    read, silent = Path.read_bytes, [b"", b""]
+    ours = Path(f"/proc/{pid}/environ")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: silent.pop() if path == ours and silent else read(path))
+    assert processes.find_all(state) == [pid]
+    assert not silent
 
 
 def test_a_program_is_found_without_its_pid_file(state):

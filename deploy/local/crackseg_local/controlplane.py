@@ -115,14 +115,15 @@ class ControlPlane:
         return run([self.bin / "kubectl", f"--kubeconfig={self.kubeconfig}", *arguments], stdin=stdin)
 
     def wait_for_api(self, group_version: str) -> None:
-        """Wait until the API server serves a group that a CRD brings; `kubectl wait` fails on a CRD without conditions."""
+        """Wait until the API server serves a group that a CRD brings, and says so to kubectl; `kubectl wait` fails on a CRD without conditions."""
 
         def is_served() -> bool:
             try:
                 self.kubectl("get", "--raw", f"/apis/{group_version}")
+                named = self.kubectl("api-resources", f"--api-group={group_version.partition('/')[0]}", "--output=name")
             except LocalClusterError:
                 return False
-            return True
+            return bool(named.strip())  # the list of all groups is made anew a bit after the group is served
 
         if not processes.wait_until(is_served, 60):
             raise LocalClusterError(f"the API server does not serve {group_version} after 60 s: is its CRD applied?")

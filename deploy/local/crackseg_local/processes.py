@@ -19,7 +19,8 @@ from crackseg_local.errors import LocalClusterError
 MARK = "CRACKSEG_LOCAL_STATE"
 _POLL_SECONDS = 0.02
 # On a busy machine the kernel now and then answers with nothing when it is asked for a living process's environment.
-_DOUBT_SECONDS = 0.2
+_LOOKS = 5
+_DOUBT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,16 @@ def _forget(started: subprocess.Popen[bytes]) -> None:
 
 
 def _environment_of(pid: int) -> bytes:
+    folder = Path(f"/proc/{pid}")
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes()
+        for _ in range(_LOOKS):
+            found = (folder / "environ").read_bytes()
+            if found or not (folder / "exe").readlink().name:  # the kernel's own threads run no file: OSError
+                return found
+            time.sleep(_POLL_SECONDS)
     except OSError:
         return b""
+    return b""
 
 
 def is_alive(pid: int) -> bool:
