@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-DEADLINE = 60.0
+DEADLINE = 120.0
+RETRY_AFTER = 2  # seconds
 
 
 class Between:
@@ -83,7 +84,7 @@ class Between:
     def _refuse(self, request: BaseHTTPRequestHandler) -> None:
         problem = b'{"title": "Too many requests", "status": 429, "detail": "the queue is full: come back later"}'
         request.send_response(429)
-        request.send_header("Retry-After", "1")
+        request.send_header("Retry-After", str(RETRY_AFTER))
         request.send_header("Content-Type", "application/problem+json")
         request.send_header("Content-Length", str(len(problem)))
         request.end_headers()

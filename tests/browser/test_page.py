@@ -231,7 +231,7 @@ def test_what_the_browser_cannot_read_is_shown_as_the_server_draws_it(window: Wi
 
 def test_the_page_is_there_before_the_model_is(blank: Window, tmp_path: Path):
     """It says what is the matter, and asks again."""
-    model = DarkModel(slow_nodes=8).save(tmp_path / "slow.onnx")
+    model = DarkModel(slow_nodes=20).save(tmp_path / "slow.onnx")
     server = ServerProcess(tmp_path, MODEL_PATH=str(model), MODEL_NAME="pavement")
     try:
         blank.driver.get(f"http://127.0.0.1:{server.port}/")

@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 T = TypeVar("T")
-DEADLINE = 60.0
+DEADLINE = 120.0
 DESKTOP, PHONE = (1280, 900), (360, 740)
 
 
@@ -147,7 +147,11 @@ class Window:
     def downloaded(self, name: str) -> bytes:
         """A file that the page has handed over, whole."""
         path = self.downloads / name
-        until(path.is_file, f"{name} was not downloaded; there is {[one.name for one in self.downloads.iterdir()]}")
+
+        def whole() -> bool:
+            return path.is_file() and path.stat().st_size > 0 and not path.with_name(f"{name}.crdownload").exists()
+
+        until(whole, f"{name} was not downloaded; there is {[one.name for one in self.downloads.iterdir()]}")
         return path.read_bytes()
 
     def complaints(self) -> list[str]:
