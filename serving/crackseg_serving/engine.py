@@ -34,6 +34,9 @@ T = TypeVar("T")
 _HUNG_SECONDS: Final = 30.0  # a run is taken to hang after this, or so many times what the slowest did at warm-up
 _HUNG_TIMES: Final = 20
 _MOST_ASIDE: Final = 64  # requests that may go on beside those that have a place: a thread each
+_VERSION: Final = (
+    "1"  # of a model that has none: the protocol's tools take it for a number (Triton's perf_analyzer ends at a word)
+)
 _RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
@@ -122,7 +125,7 @@ class Engine:
     @property
     def version(self) -> str:
         """What every answer carries: the served version, or the one that was asked for while there is none yet."""
-        return self._model.version if self._model else self.settings.model_version or "unknown"
+        return self._model.version if self._model else self.settings.model_version or _VERSION
 
     def summary(self) -> dict[str, object]:
         """What one line of log should say of the served model."""
@@ -258,7 +261,7 @@ def _describe(settings: Settings, loaded: Loaded) -> Model:
     session, signature = loaded.session, loaded.session.signature
     return Model(
         name=settings.model_name or signature.metadata.name or "model",
-        version=settings.model_version or signature.metadata.version or "unknown",
+        version=settings.model_version or signature.metadata.version or _VERSION,
         digest=loaded.digest,
         provider=session.provider,
         precision=session.precision,

@@ -144,7 +144,7 @@ def test_the_published_client_understands_us(server: ServerProcess):
         assert client.is_server_live()
         assert client.is_server_ready()
         assert client.is_model_ready("pavement")
-        assert client.get_model_metadata("pavement")["platform"] == "onnxruntime_onnx"
+        assert client.get_model_metadata("pavement")["platform"] == "onnx_onnxv1"
         for binary in (True, False):
             tensor = client_package.InferInput("image", TENSOR.shape, "FP32")
             tensor.set_data_from_numpy(TENSOR, binary_data=binary)

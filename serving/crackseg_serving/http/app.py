@@ -18,12 +18,10 @@ from crackseg_serving.http.compression import compressed
 from crackseg_serving.http.messages import REQUEST_ID, Request, Response
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 from crackseg_serving.http.routes import POLLED, Route, find
-from crackseg_serving.inference.describe import NO_SHARED_MEMORY
+from crackseg_serving.http.v2 import not_served
 from crackseg_serving.logs import AccessLog
 
 _LOG = logging.getLogger("crackseg.http")
-#: Where Triton's clients look for it before anything else: more than "not found" is due to them.
-_SHARED_MEMORY: Final = ("/v2/systemsharedmemory/", "/v2/cudasharedmemory/")
 _HOST: Final = re.compile(r"[\w.~!$&'()*+;=%:\[\]-]*", re.ASCII)  # of RFC 3986, and a port; a comma would part two
 
 
@@ -69,8 +67,8 @@ class App:
 
     async def _route(self, request: Request, route: Route | None) -> Response:
         if route is None:
-            if request.path.startswith(_SHARED_MEMORY):
-                raise Problem(501, "Not implemented", NO_SHARED_MEMORY)
+            if why := not_served(request.path):
+                raise Problem(501, "Not implemented", why)
             raise Problem(404, "Not found", f"there is nothing at {request.path:.200}: /openapi.json has all paths")
         if request.method == "OPTIONS":
             return Response(b"", status=204, headers={"Allow": route.methods})

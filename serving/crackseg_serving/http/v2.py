@@ -5,6 +5,9 @@ https://github.com/kserve/open-inference-protocol (REST); for config, index and 
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 import orjson
 
 from crackseg_serving.engine import Engine
@@ -17,6 +20,11 @@ from crackseg_serving.http.work import timeout_of
 from crackseg_serving.inference import describe
 
 _INDEX_BYTES = 1 << 16
+#: Where Triton's clients look for what is not served, often before anything else: more than "not found" is due to them.
+_NOT_SERVED: Final = (
+    (re.compile(r"/v2/(system|cuda)sharedmemory/.*"), describe.NO_SHARED_MEMORY),
+    (re.compile(r"/v2/(models/[^/]+/)?trace/setting|/v2/logging"), describe.NO_SETTINGS),
+)
 
 
 async def server_metadata(_engine: Engine, _request: Request) -> Response:
@@ -85,6 +93,11 @@ async def repository_index(engine: Engine, request: Request) -> Response:
 async def repository_change(_engine: Engine, _request: Request) -> Response:
     """POST /v2/repository/models/NAME/load and unload: not here."""
     raise Problem(501, "Not implemented", describe.NO_CHANGES)
+
+
+def not_served(path: str) -> str:
+    """Why nothing is at a path that Triton's extensions have; empty for any other path."""
+    return next((why for pattern, why in _NOT_SERVED if pattern.fullmatch(path.rstrip("/"))), "")
 
 
 def _check(engine: Engine, request: Request) -> None:

@@ -25,9 +25,13 @@ EXTENSIONS: Final = (
 )
 NO_CHANGES: Final = "this server serves one model for its whole life: another one is a rollout, which the operator does"
 NO_SHARED_MEMORY: Final = "shared memory is not served: send and take the tensors' bytes"
+NO_SETTINGS: Final = (
+    "what is traced and logged is not for clients to set: LOG_LEVEL and ACCESS_LOG_SAMPLE are settings of the server"
+)
 #: A request may bring any number of items: they are run in as many parts as needed. Triton's word needs a number.
 _ITEMS: Final = 256
-_PLATFORM: Final = "onnxruntime_onnx"
+_PLATFORM: Final = "onnx_onnxv1"  # as the protocol names it
+_TRITON_PLATFORM: Final = "onnxruntime_onnx"
 
 
 def server_metadata() -> Document:
@@ -70,7 +74,7 @@ def model_config(engine: Engine) -> Document:
     on_cpu = model.provider.startswith(("CPU", "OpenVINO"))
     return {
         "name": model.name,
-        "platform": _PLATFORM,
+        "platform": _TRITON_PLATFORM,
         "backend": "onnxruntime",
         "version_policy": {"latest": {"num_versions": 1}},
         "max_batch_size": _ITEMS,

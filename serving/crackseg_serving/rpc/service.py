@@ -40,6 +40,7 @@ _REFUSED: Final = {
         (f"{kind}SharedMemory{what}" for kind in ("System", "Cuda") for what in ("Status", "Register", "Unregister")),
         describe.NO_SHARED_MEMORY,
     ),
+    **dict.fromkeys(("TraceSetting", "LogSettings"), describe.NO_SETTINGS),
 }
 
 Document = dict[str, Any]

@@ -111,6 +111,8 @@ def test_calls_that_are_taken_back_at_once_leave_no_memory(served: GrpcServer):
         pytest.param("RepositoryModelLoad", b"", "UNIMPLEMENTED", "a rollout", id="loading a model"),
         pytest.param("RepositoryModelUnload", b"", "UNIMPLEMENTED", "a rollout", id="unloading a model"),
         pytest.param("SystemSharedMemoryRegister", b"", "UNIMPLEMENTED", "shared memory", id="shared memory"),
+        pytest.param("TraceSetting", b"", "UNIMPLEMENTED", "LOG_LEVEL", id="settings of traces"),
+        pytest.param("LogSettings", b"", "UNIMPLEMENTED", "LOG_LEVEL", id="settings of logs"),
         pytest.param("CudaSharedMemoryStatus", b"", "UNIMPLEMENTED", "shared memory", id="shared memory of a card"),
     ],
 )

@@ -195,6 +195,11 @@ def test_what_the_published_clients_examples_ask_is_answered(server: ServerProce
         for ask in (client.get_system_shared_memory_status, client.unregister_cuda_shared_memory):
             with pytest.raises(InferenceServerException, match="shared memory is not served"):
                 ask()
+        for ask in (client.get_trace_settings, client.update_trace_settings, client.get_log_settings):
+            with pytest.raises(InferenceServerException, match="not for clients to set: LOG_LEVEL"):
+                ask()
+        with pytest.raises(InferenceServerException, match="not for clients to set"):
+            client.get_trace_settings("pavement")
         given, wanted = triton.InferInput("image", TENSOR.shape, "FP32"), triton.InferRequestedOutput("mask")
         given.set_shared_memory("region", TENSOR.nbytes)
         with pytest.raises(InferenceServerException, match="shared memory, which is not served"):
