@@ -1,7 +1,8 @@
 """The outermost fields of an ONNX file: told from its bytes, without a protobuf library and without reading it all.
 
 An ONNX file is one protobuf message; its fields (tag, length, content) follow each other to the end of the file. Read by the
-sources, which look whether a file is whole, and by the runtime, which looks for what it brings beside its graph. Knows neither.
+sources, which look whether a file is whole, and by the runtime, which looks for what it brings beside its graph, and says what a file
+is that is none. Knows neither.
 """
 
 from __future__ import annotations
@@ -12,6 +13,28 @@ from typing import BinaryIO, Final, NamedTuple
 VARINT: Final = 0
 LENGTH: Final = 2
 _LENGTHS: Final = {1: 8, 5: 4}  # kinds of field that have one length
+
+
+#: What other files begin with, where, and what they are called.
+_OTHERS: Final = (
+    (b"ORTM", 4, "in ONNX Runtime's own format (.ort)"),
+    (b"TFL3", 4, "a model of TensorFlow Lite"),
+    (b"PK\x03\x04", 0, "an archive (PyTorch's .pt and .pth, Keras' .keras and MLflow's are such)"),
+    (b"\x89HDF\r\n\x1a\n", 0, "HDF5, as Keras saves weights"),
+    (b"\x80\x02", 0, "a pickle, as older PyTorch saves weights"),
+    (b'{"', 8, "safetensors: weights without a graph"),
+    (b"ftrt", 0, "an engine of TensorRT, made for one card"),
+    (b"\x1f\x8b", 0, "compressed (gzip)"),
+    (b"ustar", 257, "a tar archive"),
+)
+HEAD: Final = 512  # bytes that tell
+
+
+def other_format(head: bytes) -> str:
+    """What a file that begins with `head` is instead of ONNX, as far as its first bytes tell; empty where they do not."""
+    if head.lstrip().startswith(b"<") and b"<net " in head:
+        return "a graph of OpenVINO (.xml)"
+    return next((name for magic, at, name in _OTHERS if head[at : at + len(magic)] == magic), "")
 
 
 class Part(NamedTuple):

@@ -49,6 +49,10 @@ class Made:
             "level": np.float32(0.4),
             "steepness": np.float32(40),
             "none": np.float32(0),
+            "more": np.float32(1.04),
+            "little": np.float32(0.02),
+            "hundred": np.float32(100),
+            "fourfold": np.float32([1, 1, 4, 4]),
         }
         nodes = [
             helper.make_node("Cast", ["image"], ["given"], to=TensorProto.FLOAT),
@@ -104,8 +108,47 @@ def half() -> Nodes:
     return [*one("deep"), helper.make_node("Cast", ["deep"], ["mask"], to=TensorProto.FLOAT16)]
 
 
-def labels() -> Nodes:
-    return [*one("deep"), helper.make_node("Cast", ["deep"], ["mask"], to=TensorProto.INT64)]
+def numbers(order: Sequence[str], to: int = TensorProto.INT64, keepdims: int = 0) -> Callable[[], Nodes]:
+    """The number of each pixel's class, as PaddleSeg's exports end."""
+
+    def head() -> Nodes:
+        return [
+            *classes(order)()[:-1],
+            helper.make_node("ArgMax", ["all"], ["class"], axis=1, keepdims=keepdims),
+            helper.make_node("Cast", ["class"], ["mask"], to=to),
+        ]
+
+    return head
+
+
+def truths() -> Nodes:
+    return [helper.make_node("Greater", ["logits", "none"], ["mask"])]
+
+
+def times(factor: str) -> Callable[[], Nodes]:
+    """Probabilities, and `factor` times as much."""
+    return lambda: [*one("deep"), helper.make_node("Mul", ["deep", factor], ["mask"])]
+
+
+def beyond() -> Nodes:
+    """From -0.02 to 1.02: bicubic enlargement leaves it so."""
+    return [
+        *one("deep"),
+        helper.make_node("Mul", ["deep", "more"], ["higher"]),
+        helper.make_node("Sub", ["higher", "little"], ["mask"]),
+    ]
+
+
+def joined() -> Nodes:
+    """Halved twice, enlarged again and added to what was before: sizes must be multiples of four."""
+    return [
+        helper.make_node("AveragePool", ["logits"], ["half"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("AveragePool", ["half"], ["quarter"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Resize", ["quarter", "", "fourfold"], ["enlarged"], mode="linear"),
+        helper.make_node("Mul", ["enlarged", "none"], ["nothing"]),
+        helper.make_node("Add", ["logits", "nothing"], ["sum"]),
+        helper.make_node("Sigmoid", ["sum"], ["mask"]),
+    ]
 
 
 def pooled() -> Nodes:
@@ -116,6 +159,7 @@ def pooled() -> Nodes:
 
 
 FULL = ("N", 1, "H", "W")
+FLAT = ("N", "H", "W")
 MASK = [("mask", TensorProto.FLOAT, FULL)]
 PAIR = [("aux", TensorProto.FLOAT, FULL), ("scores", TensorProto.FLOAT, FULL)]
 IMAGENET = {
@@ -172,6 +216,33 @@ def load(model: Path) -> Engine:
         pytest.param(Made(pooled, [("mask", TensorProto.FLOAT, ("N", 1, "h", "w"))]), id="a mask of half the size"),
         pytest.param(Made(lambda: one("mask"), MASK, shape=("N", "C", "H", "W")), id="an open number of channels"),
         pytest.param(Made(lambda: one("mask"), MASK, shape=(2, 3, 128, 192)), id="everything fixed, two at a time"),
+        pytest.param(
+            Made(
+                numbers(["road", "sky", "crack"]),
+                [("mask", TensorProto.INT64, FLAT)],
+                metadata={"crackseg.classes": "road,sky,crack"},
+            ),
+            id="the classes' numbers",
+        ),
+        pytest.param(
+            Made(
+                numbers(["crack", "road"], TensorProto.UINT8, keepdims=1),
+                [("mask", TensorProto.UINT8, FULL)],
+                metadata={"crackseg.classes": "crack,road"},
+            ),
+            id="the classes' numbers as bytes, crack is nought",
+        ),
+        pytest.param(
+            Made(
+                numbers(["road", "sky", "crack"], TensorProto.FLOAT, keepdims=1),
+                MASK,
+                metadata={"crackseg.classes": "road,sky,crack", "crackseg.output.activation": "argmax"},
+            ),
+            id="the classes' numbers as floats, which the metadata say",
+        ),
+        pytest.param(Made(truths, [("mask", TensorProto.BOOL, FULL)]), id="truths"),
+        pytest.param(Made(beyond, MASK), id="probabilities a little beyond 0 and 1"),
+        pytest.param(Made(joined, MASK), id="sizes in multiples that nobody says"),
     ],
 )
 def test_it_is_served_right(tmp_path: Path, model: Made):
@@ -197,7 +268,33 @@ def test_it_is_served_right(tmp_path: Path, model: Made):
             id="an output that is not there",
         ),
         pytest.param(
-            Made(labels, [("mask", TensorProto.INT64, FULL)]), ("FP32", "INT64"), id="labels instead of scores"
+            Made(numbers(["road", "crack"]), [("mask", TensorProto.INT64, FLAT)]),
+            ("crackseg.classes", "INT64", "'background,crack'"),
+            id="classes' numbers without names",
+        ),
+        pytest.param(
+            Made(
+                numbers(["road", "sky", "crack"]),
+                [("mask", TensorProto.INT64, FLAT)],
+                metadata={"crackseg.classes": "road,crack"},
+            ),
+            ("0 to 1", "2 names", "0 to 2"),
+            id="more numbers than names",
+        ),
+        pytest.param(
+            Made(
+                numbers(["road", "crack"]),
+                [("mask", TensorProto.INT64, FLAT)],
+                metadata={"crackseg.classes": "road,crack", "crackseg.output.activation": "softmax"},
+            ),
+            ("argmax", "softmax", "INT64"),
+            id="classes' numbers that are said to be probabilities",
+        ),
+        pytest.param(Made(times("hundred"), MASK), ("crackseg.output.activation", "percent", "0 to 100"), id="percent"),
+        pytest.param(
+            Made(classes(["crack"]), MASK, metadata={"crackseg.output.activation": "sigmoid"}),
+            ("crackseg.output.activation=sigmoid", "probabilities"),
+            id="logits that are said to be probabilities",
         ),
         pytest.param(
             Made(classes(["crack", "road", "sky"]), channels(3)),
@@ -226,3 +323,30 @@ def test_it_is_refused_with_the_reason(tmp_path: Path, model: Made, words: Seque
         load(model.save(tmp_path / "model.onnx"))
     assert failure.value.reason == "ContractMismatch"
     assert all(word in failure.value.message for word in words), failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("model", "multiple"),
+    [
+        pytest.param(Made(joined, MASK), 4, id="one that joins what it halved twice"),
+        pytest.param(Made(lambda: one("mask"), MASK), 1, id="one that takes any size"),
+        pytest.param(Made(pooled, [("mask", TensorProto.FLOAT, ("N", 1, "h", "w"))]), 2, id="a mask of half the size"),
+        pytest.param(Made(joined, MASK, metadata={"crackseg.input.multiple": "32"}), 32, id="one that says it"),
+    ],
+)
+def test_what_sizes_must_be_multiples_of_is_found(tmp_path: Path, model: Made, multiple: int):
+    engine = load(model.save(tmp_path / "model.onnx"))
+    assert engine.model.signature.multiple == (multiple, multiple)
+    picture, truth = cracked(85, 127)  # smaller than a tile
+    ticket, data = Ticket(time.monotonic() + 60), encoded(picture)
+    answer = engine.start(lambda: segment(engine, data, Output.MASK, None, ticket), ticket).result(60)
+    assert overlap(mask_of(answer), truth) > 0.8
+
+
+def test_a_graph_of_one_size_is_tried_at_no_other(tmp_path: Path):
+    model = Made(joined, MASK, shape=("N", 3, 256, 256))
+    assert load(model.save(tmp_path / "model.onnx")).model.signature.multiple == (256, 256)
+
+
+def test_a_model_without_a_version_has_the_number_that_the_protocols_tools_expect(tmp_path: Path):
+    assert load(Made(lambda: one("mask"), MASK).save(tmp_path / "model.onnx")).model.version == "1"

@@ -51,7 +51,11 @@ def test_a_file_on_a_claim_is_found_below_the_claims_folder_and_nowhere_else(tmp
         ),
         pytest.param(b"", "ContractMismatch", "empty", id="an empty file"),
         pytest.param(b"<!DOCTYPE html><title>Log in</title>", "ContractMismatch", "web page", id="a login page"),
-        pytest.param(b"PK\x03\x04" + b"\0" * 900, "ContractMismatch", "not ONNX", id="an archive"),
+        pytest.param(b"PK\x03\x04" + b"\0" * 900, "ContractMismatch", "PyTorch's .pt", id="an archive"),
+        pytest.param(b"\x14\0\0\0ORTM" + b"\0" * 900, "ContractMismatch", "(.ort)", id="ONNX Runtime's own format"),
+        pytest.param(b"\x1c\0\0\0TFL3" + b"\0" * 900, "ContractMismatch", "TensorFlow Lite", id="TensorFlow Lite"),
+        pytest.param(b"\x89HDF\r\n\x1a\n" + b"\0" * 900, "ContractMismatch", "Keras", id="a Keras file"),
+        pytest.param(b'<?xml version="1.0"?>\n<net name="a">', "ContractMismatch", "OpenVINO", id="OpenVINO's graph"),
         pytest.param(b"hello", "ContractMismatch", "not ONNX", id="text"),
     ],
 )

@@ -45,6 +45,28 @@ def without_its_weights(model: onnx.ModelProto, path: Path) -> None:
     (path.parent / "weights").unlink()
 
 
+def of_type(kind: int) -> Change:
+    """All of it in a type that no kernel computes."""
+
+    def change(model: onnx.ModelProto, path: Path) -> None:
+        graph = onnx.helper.make_graph(
+            [onnx.helper.make_node("Conv", ["image", "weights"], ["mask"], name="first")],
+            "typed",
+            [onnx.helper.make_tensor_value_info("image", kind, [1, 3, 8, 8])],
+            [onnx.helper.make_tensor_value_info("mask", kind, [1, 1, 8, 8])],
+            [onnx.helper.make_tensor("weights", kind, [1, 3, 1, 1], [1.0, 1.0, 1.0])],
+        )
+        model.graph.CopyFrom(graph)
+        path.write_bytes(model.SerializeToString())
+
+    return change
+
+
+def beginning(head: bytes) -> Change:
+    """Another kind of file."""
+    return lambda _model, path: path.write_bytes(head.ljust(4096, b"\0")) and None
+
+
 def nothing(_model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(b"")
 
@@ -63,7 +85,13 @@ def half(model: onnx.ModelProto, path: Path) -> None:
         ),
         pytest.param(from_the_future, ("IR version is 99", "takes up to 1", "ir_version"), id="a newer format"),
         pytest.param(from_a_future_opset, ("opset is 99", "takes up to 2", "opset_version"), id="a newer opset"),
-        pytest.param(without_its_weights, ("weights are in another file", "weights inside"), id="without its weights"),
+        pytest.param(
+            without_its_weights, ("weights are in another file", "external_data=False"), id="without its weights"
+        ),
+        pytest.param(of_type(onnx.TensorProto.DOUBLE), ("Conv", "'first'", "FP32"), id="a type without a kernel"),
+        pytest.param(of_type(onnx.TensorProto.BFLOAT16), ("Conv", "bfloat16", "FP32"), id="bfloat16"),
+        pytest.param(beginning(b"\x14\0\0\0ORTM"), ("(.ort), not ONNX", "export"), id="ONNX Runtime's own format"),
+        pytest.param(beginning(b"PK\x03\x04"), (".pt", "not ONNX", "export"), id="PyTorch's weights"),
         pytest.param(nothing, ("not ONNX, or truncated", "copied"), id="no byte"),
         pytest.param(half, ("not ONNX, or truncated", "copied"), id="half of it"),
     ],

@@ -33,11 +33,11 @@ class InputFormat:
 
 @value
 class OutputFormat:
-    """What a model gives: the activation that its graph has applied already, and the channel that means "crack"."""
+    """What a model gives: what its graph has applied already, and the channel (of class numbers: the number) that means "crack"."""
 
     layout: Layout = "NCHW"
-    activation: Literal["sigmoid", "none", "softmax"] = "sigmoid"
-    crack_class: int = 0
+    activation: Literal["sigmoid", "none", "softmax", "argmax"] = "sigmoid"
+    crack_class: int = 0  # the channel; of argmax the number
 
 
 def to_tensor(images: Sequence[NDArray[np.uint8]], form: InputFormat) -> Floats:
@@ -84,10 +84,13 @@ def to_probabilities(output: NDArray[np.generic], form: OutputFormat, size: tupl
         raise ValueError(f"a mask has 3 or 4 axes, not {output.ndim}: {output.shape}")
     elif form.layout == "NHWC":
         output = np.moveaxis(output, -1, 1)
-    scores = output.astype(np.float32, copy=False)
-    if form.activation == "none":
-        scores = _sigmoid(scores) if scores.shape[1] == 1 else _softmax(scores)
-    crack = scores[:, form.crack_class if scores.shape[1] > 1 else 0]
+    if form.activation == "argmax":
+        crack: Floats = np.equal(output[:, 0], form.crack_class).astype(np.float32)
+    else:
+        scores = output.astype(np.float32, copy=False)
+        if form.activation == "none":
+            scores = _sigmoid(scores) if scores.shape[1] == 1 else _softmax(scores)
+        crack = scores[:, form.crack_class if scores.shape[1] > 1 else 0]
     if crack.shape[1:] != size:
         crack = np.stack([cv2.resize(each, size[::-1], interpolation=cv2.INTER_LINEAR) for each in crack])
     return crack

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from crackseg_serving import imaging
 from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.runtime.session import Session
-from crackseg_serving.runtime.signature import settle, tile_shape
+from crackseg_serving.runtime.settling import settle
+from crackseg_serving.runtime.signature import tile_shape
 from crackseg_serving.runtime.unloadable import sentence
 from crackseg_serving.runtime.variants import PHOTOGRAPHS
 from crackseg_serving.runtime.warmup import costs_of, run_probe

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from crackseg_serving.failures import ModelFailure
+from crackseg_serving.runtime.multiple import find_multiple
 from crackseg_serving.runtime.providers import BF16, CPU, choose, has_bfloat16, has_openvino, read_cpuinfo
 from crackseg_serving.runtime.session import Graph, Session, open_sessions
 from crackseg_serving.runtime.signature import run_size, tile_shape, whole_size
@@ -77,7 +78,8 @@ def _warmed(settings: Settings, brought: Brought, digest: Future[str]) -> tuple[
     sessions = open_sessions(graph, settings.processors)
     digest.result()  # nothing is run that is not what was asked for
     size = _size(settings, sessions[0])
-    session = _chosen(settings, graph, fastest(sessions, size), brought)
+    own = find_multiple(fastest(sessions, size), size)
+    session = find_multiple(_chosen(settings, graph, own, brought), size)
     return session, warm_up(session, size, settings.batch_size)
 
 

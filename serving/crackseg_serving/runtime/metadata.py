@@ -15,7 +15,7 @@ from crackseg_serving.values import value
 
 Layout = Literal["NCHW", "NHWC"]
 Channels = Literal["RGB", "BGR", "GRAY"]
-Activation = Literal["sigmoid", "none", "softmax"]
+Activation = Literal["sigmoid", "none", "softmax", "argmax"]
 
 
 @value
@@ -29,7 +29,7 @@ class Metadata:
     maximum: float  # 1.0 or 255.0: what a white pixel is before mean and deviation
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    multiple: int
+    multiple: int | None
     size: tuple[int, int] | None  # height, width that a whole picture is scaled to; None: tiles
     output: str  # the name of the output that is the mask; empty: the only one, or the one called mask
     activation: Activation | None
@@ -51,10 +51,12 @@ def parse_metadata(properties: Mapping[str, str]) -> Metadata:
         maximum=255.0 if _choice(value, "input.range", ("0..1", "0..255")) == "0..255" else 1.0,
         mean=_figures(value, "input.mean", 0.0),
         std=_figures(value, "input.std", 1.0, positive=True),
-        multiple=_whole(value, "input.multiple", 1, 1, 1024),
+        multiple=_whole(value, "input.multiple", 1, 1, 1024) if value.get("input.multiple") else None,
         size=_sides(value, "input.size"),
         output=value.get("output.name", ""),
-        activation=cast("Activation | None", _choice(value, "output.activation", ("sigmoid", "none", "softmax"))),
+        activation=cast(
+            "Activation | None", _choice(value, "output.activation", ("sigmoid", "softmax", "argmax", "none"))
+        ),
         classes=tuple(name.strip() for name in value.get("classes", "").split(",") if name.strip()),
         threshold_percent=_whole(value, "threshold_percent", 50, 1, 99),
         precision=value.get("precision") or "FP32",

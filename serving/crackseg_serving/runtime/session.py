@@ -18,6 +18,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from crackseg_serving.failures import ModelFailure, is_memory
+from crackseg_serving.onnxfile import HEAD
 from crackseg_serving.runtime.lanes import Lanes
 from crackseg_serving.runtime.providers import BF16, CPU, OPENVINO, has_openvino, openvino_options
 from crackseg_serving.runtime.signature import DATATYPES, DTYPES, Signature, TensorSpec, read_signature
@@ -83,6 +84,15 @@ class Session:
         """The same on all cores, for when nothing else runs."""
         return self._run(self._wide or self._session, batch, (self.signature.output.name,))[0]
 
+    def attempt(self, batch: NDArray[np.generic]) -> NDArray[np.generic] | None:
+        """The same on a processor, of a batch that the model may not take: None where it does not, and no word in the log."""
+        quiet = onnxruntime.RunOptions()
+        quiet.log_severity_level = 4
+        try:
+            return self._run(self._session, batch, (self.signature.output.name,), quiet)[0]
+        except Exception:  # noqa: BLE001 - the library raises many kinds, and all mean the same
+            return None
+
     @property
     def lanes(self) -> int:
         """How many runs a card takes at once; 0 on a processor, where cores are what counts."""
@@ -112,24 +122,28 @@ class Session:
         """Give the way to run on all cores up: the model is too small to gain from it."""
         self._wide = None
 
-    def _run(self, session: Any, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
+    def _run(
+        self, session: Any, batch: NDArray[np.generic], names: Sequence[str], *told: Any
+    ) -> list[NDArray[np.generic]]:
         fixed = self.signature.batch
         if fixed is None or fixed == len(batch):
-            return self._run_once(session, batch, names)
+            return self._run_once(session, batch, names, *told)
         parts = [batch[start : start + fixed] for start in range(0, len(batch), fixed)]
         missing = fixed - len(parts[-1])
         if missing:
             filling = np.zeros((missing, *batch.shape[1:]), batch.dtype)
             parts[-1] = np.concatenate([parts[-1], filling])
-        runs = [self._run_once(session, part, names) for part in parts]
+        runs = [self._run_once(session, part, names, *told) for part in parts]
         if len(runs) == 1:
             return [output[: len(batch)] for output in runs[0]]
         return [np.concatenate(output)[: len(batch)] for output in zip(*runs, strict=True)]
 
-    def _run_once(self, session: Any, batch: NDArray[np.generic], names: Sequence[str]) -> list[NDArray[np.generic]]:
+    def _run_once(
+        self, session: Any, batch: NDArray[np.generic], names: Sequence[str], *told: Any
+    ) -> list[NDArray[np.generic]]:
         batch = self._fed(batch)
         try:
-            outputs = session.run(list(names), {self.signature.input.name: batch})
+            outputs = session.run(list(names), {self.signature.input.name: batch}, *told)
         except Exception as error:
             if is_memory(error):
                 raise MemoryError(str(error)) from None
@@ -246,9 +260,9 @@ def _load_failure(error: Exception, path: Path) -> ModelFailure:
         )
     if type(error).__name__ == "NoSuchFile" and not path.exists():
         return ModelFailure("ModelNotFound", f"there is no model at {path}: the init container puts it there")
-    return ModelFailure(
-        "ContractMismatch", f"{path} is no model for this server: {why(error, f'ONNX Runtime {VERSION}')}"
-    )
+    with path.open("rb") as file:
+        reason = why(error, f"ONNX Runtime {VERSION}", file.read(HEAD))
+    return ModelFailure("ContractMismatch", f"{path} is no model for this server: {reason}")
 
 
 def _spec(value: Any) -> TensorSpec:

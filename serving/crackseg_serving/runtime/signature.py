@@ -1,17 +1,15 @@
 """What goes into a model and what comes out: read from the graph and its metadata, refused where it is no segmentation.
 
-Pure: the session hands in what the graph declares, the warm-up what a real run showed. Raises ModelFailure
+Pure: the session hands in what the graph declares; what only a real run shows is `settling`'s. Raises ModelFailure
 (ContractMismatch) with what was expected and what was found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from typing_extensions import override
 
 from crackseg_serving.failures import ModelFailure
@@ -34,7 +32,9 @@ DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "FP64": np.dtype(np.float64),
 }
 _INPUT_TYPES: Final = ("FP32", "FP16", "UINT8")
-_OUTPUT_TYPES: Final = ("FP32", "FP16", "FP64")
+#: Types of an output that has a class's number for each pixel.
+CLASS_NUMBERS: Final = ("INT64", "INT32", "UINT8", "BOOL")
+_OUTPUT_TYPES: Final = ("FP32", "FP16", "FP64", *CLASS_NUMBERS)
 
 
 @value
@@ -72,7 +72,8 @@ class Signature:
     @property
     def multiple(self) -> tuple[int, int]:
         """What height and width of a tile must be multiples of."""
-        return self.height or self.metadata.multiple, self.width or self.metadata.multiple
+        step = self.metadata.multiple or 1
+        return self.height or step, self.width or step
 
 
 def read_signature(
@@ -88,7 +89,7 @@ def read_signature(
     count = 1 if channels == "GRAY" else 3
     for key, figures in (("mean", metadata.mean), ("std", metadata.std)):
         if len(figures) not in {1, count}:
-            raise _mismatch(f"crackseg.input.{key} with one figure a channel", f"{len(figures)} for {count} channel(s)")
+            raise mismatch(f"crackseg.input.{key} with one figure a channel", f"{len(figures)} for {count} channel(s)")
     whole = image.datatype == "UINT8"
     form = InputFormat(
         layout=layout,
@@ -112,7 +113,7 @@ def whole_size(signature: Signature, wanted: tuple[int, int] | None) -> tuple[in
         return None
     fixed, multiple = (signature.height, signature.width), signature.multiple
     if any(side % step or (only and side != only) for side, step, only in zip(size, multiple, fixed, strict=True)):
-        raise _mismatch(
+        raise mismatch(
             f"an input size (INPUT_SIZE or crackseg.input.size) in multiples of {multiple[0]} x {multiple[1]}"
             f"{', which the graph fixes' if any(fixed) else ''}",
             f"{size[0]} x {size[1]}",
@@ -132,37 +133,18 @@ def tile_shape(signature: Signature, size: int | tuple[int, int]) -> tuple[int, 
     return signature.height or -(-height // tall) * tall, signature.width or -(-width // wide) * wide
 
 
-def settle(signature: Signature, output: NDArray[np.generic], tile: tuple[int, int]) -> Signature:
-    """`signature` with the output's format, as a run on a tile of `tile` (height, width) showed it.
-
-    `output` is what the graph gave for that tile, batch first. Where the metadata do not say what the graph has applied:
-    values that all lie in 0..1 are probabilities (softmax where several channels sum to 1), others are logits.
-    """
-    layout, count = _output_layout(output.shape, tile, signature.input_format.layout)
-    maps = np.asarray(output, np.float32)
-    if not np.isfinite(maps).all():
-        raise _mismatch("finite figures from the warm-up run", "infinite figures or none at all (NaN)")
-    activation = signature.metadata.activation
-    if activation is None:
-        inside = bool((maps >= 0).all() and (maps <= 1).all())
-        sums = maps.sum(axis=1 if layout == "NCHW" else -1)
-        several = count > 1 and bool(np.allclose(sums, 1, atol=1e-2))
-        activation = "softmax" if inside and several else "sigmoid" if inside else "none"
-    crack = _crack_class(signature.metadata.classes, count)
-    return replace(signature, output_format=OutputFormat(layout=layout, activation=activation, crack_class=crack))
-
-
-def _mismatch(expected: str, found: str) -> ModelFailure:
+def mismatch(expected: str, found: str) -> ModelFailure:
+    """What is raised where a model is none that can be served."""
     return ModelFailure("ContractMismatch", f"expected {expected}, found {found}")
 
 
 def _image_input(inputs: Sequence[TensorSpec]) -> TensorSpec:
     wanted = "one image input of rank 4, [N, C, H, W] or [N, H, W, C], of type " + ", ".join(_INPUT_TYPES)
     if len(inputs) != 1:
-        raise _mismatch(wanted, f"{len(inputs)} inputs: {', '.join(map(str, inputs)) or 'none'}")
+        raise mismatch(wanted, f"{len(inputs)} inputs: {', '.join(map(str, inputs)) or 'none'}")
     image = inputs[0]
     if len(image.shape) != 4 or image.datatype not in _INPUT_TYPES:
-        raise _mismatch(wanted, f"input {image}")
+        raise mismatch(wanted, f"input {image}")
     return image
 
 
@@ -171,14 +153,14 @@ def _mask_output(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
     found = ", ".join(map(str, outputs)) or "none"
     named = [output for output in outputs if output.name == (name or "mask")]
     if name and not named:
-        raise _mismatch(f"an output called {name!r}, as crackseg.output.name says", found)
+        raise mismatch(f"an output called {name!r}, as crackseg.output.name says", found)
     named = named or list(outputs)
     if len(named) != 1:
-        raise _mismatch(wanted + " (with several outputs, name it 'mask' or in crackseg.output.name)", found)
+        raise mismatch(wanted + " (with several outputs, name it 'mask' or in crackseg.output.name)", found)
     mask = named[0]
     # An exporter may leave the rank out: the shape is then empty, and the warm-up decides.
     if mask.datatype not in _OUTPUT_TYPES or len(mask.shape) not in {0, 3, 4}:
-        raise _mismatch(wanted, f"output {mask}")
+        raise mismatch(wanted, f"output {mask}")
     return mask
 
 
@@ -195,46 +177,7 @@ def _layout(image: TensorSpec) -> Layout:
 def _channels(image: TensorSpec, layout: Layout, named: Channels | None) -> Channels:
     count = image.shape[1 if layout == "NCHW" else 3]
     if count not in {1, 3, None}:
-        raise _mismatch("an image of 1 channel (grey) or 3 (colour)", f"{count} channels in input {image} ({layout})")
+        raise mismatch("an image of 1 channel (grey) or 3 (colour)", f"{count} channels in input {image} ({layout})")
     if named is not None and count is not None and (named == "GRAY") != (count == 1):
-        raise _mismatch(f"channels as crackseg.input.channels={named} says", f"{count} in input {image}")
+        raise mismatch(f"channels as crackseg.input.channels={named} says", f"{count} in input {image}")
     return named or ("GRAY" if count == 1 else "RGB")
-
-
-def _output_layout(shape: tuple[int, ...], tile: tuple[int, int], preferred: Layout) -> tuple[Layout, int]:
-    """Layout and number of channels of a real output for a tile."""
-    if len(shape) == 3 and _covers(shape[1:3], tile):
-        return "NCHW", 1
-    if len(shape) == 4:
-        planar, packed = _covers(shape[2:4], tile), _covers(shape[1:3], tile)
-        if planar and (preferred == "NCHW" or not packed):
-            return "NCHW", shape[1]
-        if packed:
-            return "NHWC", shape[3]
-    raise _mismatch(
-        f"a mask as large as the tile of {tile[0]} x {tile[1]} pixels, or a whole fraction of it",
-        f"an output {list(shape)}",
-    )
-
-
-def _covers(found: Sequence[int], tile: tuple[int, int]) -> bool:
-    (height, width), (tall, wide) = found, tile
-    return height > 0 and width > 0 and tall % height == 0 and tall // height <= 16 and tall * width == wide * height
-
-
-def _crack_class(classes: Sequence[str], count: int) -> int:
-    if classes and len(classes) != count and count > 1:
-        raise _mismatch(
-            f"{count} names in crackseg.classes, one for each output channel", f"{len(classes)}: {', '.join(classes)}"
-        )
-    if count == 1:
-        return 0
-    named = [index for index, name in enumerate(classes) if "crack" in name.lower()]
-    if len(named) == 1:
-        return named[0]
-    if count == 2 and not classes:
-        return 1  # background, crack: what every trainer does
-    raise _mismatch(
-        "crackseg.classes to name exactly one of the output's channels 'crack'",
-        f"{count} channels, classes {list(classes)}",
-    )

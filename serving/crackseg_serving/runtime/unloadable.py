@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from crackseg_serving.onnxfile import other_format
+
 _KNOWN: Final = (
     (
         re.compile(r"(\S+)\(-?\d+\) is not a registered function/op|No Op registered for (\w+) with domain_version"),
@@ -24,7 +26,15 @@ _KNOWN: Final = (
     ),
     (
         re.compile(r"External data path (?:does not exist|escapes)"),
-        "its weights are in another file, and a model is brought as one: save it with its weights inside (onnx.save does, unless told otherwise)",
+        "its weights are in another file, and a model is brought as one: save it with its weights inside (external_data=False in torch.onnx.export)",
+    ),
+    (
+        re.compile(r"Type '([^']*)' of input parameter \(.*?\) of operator \((\S+)\) in node \((.*?)\) is invalid"),
+        "its operator {1} (node {2!r}) is given {0}, which {runtime} does not compute it in: export the model in FP32, FP16 or quantized",
+    ),
+    (
+        re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '([^']*)'"),
+        "{runtime} has no kernel for its operator {0} (node {1!r}) in the type that it has there: export the model in FP32, FP16 or quantized",
     ),
     (
         re.compile(r"No graph was found|protobuf parsing failed", re.IGNORECASE),
@@ -33,8 +43,10 @@ _KNOWN: Final = (
 )
 
 
-def why(error: Exception, runtime: str) -> str:
-    """What is to be said of what the library raised; `runtime` is its name and version."""
+def why(error: Exception, runtime: str, head: bytes = b"") -> str:
+    """What is to be said of what the library raised; `runtime` is its name and version, `head` what the file begins with."""
+    if kind := other_format(head):
+        return f"it is {kind}, not ONNX: export it as ONNX"
     message = str(error)
     for pattern, words in _KNOWN:
         if found := pattern.search(message):

@@ -21,7 +21,8 @@ from crackseg_serving.failures import ModelFailure, is_memory
 from crackseg_serving.imaging import to_tensor
 from crackseg_serving.runtime.curve import Batching, choose_batching
 from crackseg_serving.runtime.session import Session
-from crackseg_serving.runtime.signature import settle, tile_shape
+from crackseg_serving.runtime.settling import settle
+from crackseg_serving.runtime.signature import tile_shape
 from crackseg_serving.runtime.unloadable import sentence
 from crackseg_serving.values import value
 
@@ -148,7 +149,7 @@ def _warm_wide(session: Session, tile: tuple[int, int], narrow: float) -> float:
 
 def _is_small(session: Session, tile: tuple[int, int]) -> bool:
     """Whether a run that has its kernels and its memory is small, without making its input."""
-    batch, clock = to_tensor([_probe(tile)], session.signature.input_format), _clock(session)
+    batch, clock = to_tensor([probe(tile)], session.signature.input_format), _clock(session)
     for _ in range(_TRIES):
         began = clock()
         session.run(batch)
@@ -214,14 +215,14 @@ def _prepare(session: Session, tile: tuple[int, int], most: int) -> float:
 
 
 def _prepare_run(session: Session, tile: tuple[int, int], count: int) -> None:
-    batch = to_tensor([_probe(tile)] * count, session.signature.input_format)
+    batch = to_tensor([probe(tile)] * count, session.signature.input_format)
     with _explained(session, tile, count):
         session.prepare(batch)
 
 
 def run_probe(session: Session, tile: tuple[int, int], count: int, *, wide: bool = False) -> NDArray[np.generic]:
     """The output for `count` tiles of what shows most of a model. Raises ModelFailure (ContractMismatch, OutOfMemory)."""
-    batch = to_tensor([_probe(tile)] * count, session.signature.input_format)
+    batch = to_tensor([probe(tile)] * count, session.signature.input_format)
     with _explained(session, tile, count):
         output = session.run_wide(batch) if wide else session.run(batch)
     if output.shape[:1] != (count,):
@@ -248,7 +249,7 @@ def _explained(session: Session, tile: tuple[int, int], count: int) -> Iterator[
         ) from None
 
 
-def _probe(tile: tuple[int, int]) -> NDArray[np.uint8]:
+def probe(tile: tuple[int, int]) -> NDArray[np.uint8]:
     """Black, white and noise: if a model has logits to show, it shows them here."""
     scattered = np.arange(tile[0] * tile[1] * 3, dtype=np.uint32) * np.uint32(2_654_435_761) >> np.uint32(24)
     image = scattered.astype(np.uint8).reshape(*tile, 3)

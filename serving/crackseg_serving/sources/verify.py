@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from crackseg_serving.failures import ModelFailure
-from crackseg_serving.onnxfile import outermost
+from crackseg_serving.onnxfile import HEAD, other_format, outermost
 
 _GRAPH, _IR_VERSION = 7, 1
 _KNOWN_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26})
@@ -22,7 +22,7 @@ def check_onnx(path: Path, shown: str) -> None:
     """Raise ModelFailure (PointerFile or ContractMismatch) where the file cannot be a whole ONNX model."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(HEAD)
         _check_head(head, size, shown)
         file.seek(0)
         _check_fields(file, size, shown)
@@ -36,6 +36,10 @@ def _check_head(head: bytes, size: int, shown: str) -> None:
             "PointerFile",
             f"{shown} is a Git LFS pointer of {size} bytes, not the model: run `git lfs pull` before publishing, "
             "or use the address that serves the file itself",
+        )
+    if kind := other_format(head):
+        raise ModelFailure(
+            "ContractMismatch", f"{shown} is {kind}, not ONNX: export the model as ONNX, and give that file"
         )
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype html", b"<html", b"<?xml")):
