@@ -18,6 +18,8 @@ from crackseg_serving.http.incoming import Incoming, Sender
 from crackseg_serving.http.messages import Request, read_request
 
 _BESIDE: Final = 64 << 10  # bytes of one head, or between two parts of a body: the parser would take any number of them
+_VERSIONS: Final = ("1.0", "1.1")  # the parser knows others
+_NO_HTTP: Final = "this is no request of HTTP/1.1\n"
 _FRAMING: Final = ("content-length", "transfer-encoding")  # where a request ends
 
 #: What is read before it is known where it belongs. One for all connections: it is read out before the next one fills it.
@@ -90,7 +92,7 @@ class Reader:
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            raise NoRequest(HTTPStatus.BAD_REQUEST, "this is no request of HTTP/1.1\n") from None
+            raise NoRequest(HTTPStatus.BAD_REQUEST, _NO_HTTP) from None
         if self._beside > _BESIDE:
             message = "the head of the request, or what stands beside its body, is too long\n"
             raise NoRequest(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, message)
@@ -150,6 +152,8 @@ class Reader:
             return
         parser, headers = self._parser, _headers(self._lines)
         version, body = parser.get_http_version(), Incoming(self._sender)
+        if version not in _VERSIONS:
+            raise ValueError(version)  # the parser reports it as an error of its own
         # The parser has seen to it that it is a number, and there but once.
         body.announced = int(headers.get("content-length", 0))
         self.newest = Exchange(

@@ -351,9 +351,22 @@ def test_long_headers_and_many_small_chunks_are_taken(server: ServerProcess):
     assert [(status, identity) for status, identity, _ in got] == [(200, "a"), (200, "b")]
 
 
-def test_what_is_no_http_is_refused(server: ServerProcess):
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(b"\x16\x03\x01 hello", id="TLS"),
+        pytest.param(b"GET /health HTTP/2.0\r\nHost: x", id="another version"),
+        pytest.param(b"GET  HTTP/1.1\r\nHost: x", id="no target"),
+        pytest.param(b"GET /health HTTP/1.1\nHost: x\n", id="lines without carriage returns"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2", id="two sizes"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked", id="a size, and chunks"
+        ),
+    ],
+)
+def test_what_is_no_http_is_refused(server: ServerProcess, start: bytes):
     with connected(server) as connection:
-        connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        connection.sendall(start + b"\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400")
         assert closed(connection)
 
