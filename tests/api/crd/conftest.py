@@ -7,7 +7,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Client:
         config = json.loads(plane.service_account_kubeconfig("default", "tester").read_text())
         self._token = config["users"][0]["user"]["token"]
         self._ssl = ssl.create_default_context(cafile=str(plane.folder / "pki" / "ca.crt"))
+        _await(lambda: self.create(MINIMAL), Refused)  # the API server learns of the binding a bit after its creation
 
     def create(self, spec: Any, *, name: str = "pavement", dry: bool = True) -> dict[str, Any]:
         body = {
@@ -66,17 +67,18 @@ def crd_plane() -> Iterator[ControlPlane]:
     with ControlPlane(controllers=False) as plane:
         plane.kubectl("apply", "-f", str(CRD))
         plane.wait_for_api("crackseg.io/v1alpha1")
-        _await_discovery(plane)
+        # Short names and descriptions are published soon after it is Established.
+        _await(lambda: plane.kubectl("explain", "csm.spec"), LocalClusterError)
         yield plane
 
 
-def _await_discovery(plane: ControlPlane) -> None:
-    """Wait until short names and descriptions are published; the API server does so soon after Established."""
+def _await(done: Callable[[], Any], not_yet: type[Exception]) -> None:
+    """Wait until this is possible."""
     deadline = time.monotonic() + 120
     while True:
         try:
-            plane.kubectl("explain", "csm.spec")
-        except LocalClusterError:
+            done()
+        except not_yet:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)

@@ -24,6 +24,7 @@ from crackseg_local.audit import Request
 from crackseg_local.controlplane import ControlPlane, free_port
 
 ROOT = Path(__file__).parents[3]
+DEADLINE = 90.0  # seconds: what comes at all comes in a tenth of it, unless the machine is busy
 USER = "system:serviceaccount:crackseg-system:crackseg-operator"
 PATHS = {
     "CrackSegModel": "/apis/crackseg.io/v1alpha1/namespaces/{}/cracksegmodels",
@@ -51,7 +52,7 @@ CHILDREN = (
 )
 
 
-def wait_for(what: Callable[[], Any], *, seconds: float = 20.0, why: str = "") -> Any:
+def wait_for(what: Callable[[], Any], *, seconds: float = DEADLINE, why: str = "") -> Any:
     """The first truthy answer of `what`; fails with the last answer after the deadline."""
     deadline = time.monotonic() + seconds
     while not (answer := what()):
@@ -153,19 +154,39 @@ class Space:
 
         return wait_for(judged, why=f"{name}: status.observedGeneration reaches metadata.generation")
 
-    def writes(self) -> list[Request]:
-        """What the operator wrote into this namespace; leases and Events are not counted."""
-        answered = self.plane.writes(user=USER)
+    def writes(self, user: str = USER) -> list[Request]:
+        """What the operator, or somebody else, wrote into this namespace; leases and Events are not counted.
+
+        The API server writes a line of its log after what it tells of can be seen: what was just seen may be missing.
+        """
+        answered = self.plane.writes(user=user)
         return [write for write in answered if write.namespace == self.name and write.resource != "events"]
 
     def quiet(self, seconds: float = 1.5) -> list[Request]:
-        """The writes, once none has come for so long."""
-        writes, since = self.writes(), time.monotonic()
+        """The operator's writes, once none has come for so long."""
+        self._unchanged(self.writes, seconds)
+        return self.writes()
+
+    def rest(self) -> list[Request]:
+        """The operator's writes, once the controllers have nothing to do either: what they do makes work for it."""
+        wait_for(self._pods_counted, why="the Deployment controller has made the pods and told how many")
+        self._unchanged(lambda: self.writes(user=""), 1.5)
+        return self.writes()
+
+    def _pods_counted(self) -> bool:
+        told = [(raw["metadata"]["generation"], raw["spec"], raw.get("status", {})) for raw in self.list("Deployment")]
+        return all(
+            status.get("observedGeneration") == generation and status.get("replicas", 0) >= spec["replicas"]
+            for generation, spec, status in told
+        )
+
+    @staticmethod
+    def _unchanged(writes: Callable[[], list[Request]], seconds: float) -> None:
+        known, since = len(writes()), time.monotonic()
         while time.monotonic() - since < seconds:
             time.sleep(0.25)
-            if len(now := self.writes()) != len(writes):
-                writes, since = now, time.monotonic()
-        return writes
+            if (now := len(writes())) != known:
+                known, since = now, time.monotonic()
 
 
 def _controller(raw: dict[str, Any]) -> str:
@@ -209,7 +230,7 @@ class Operator:
             command = [*dies_with_us, *self.within, sys.executable, "-m", "crackseg_operator"]
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
         if wait:
-            wait_for(self.ready, seconds=60, why=f"the operator is ready; its log: {self.log}")
+            wait_for(self.ready, why=f"the operator is ready; its log: {self.log}")
 
     def ready(self) -> bool:
         assert self.process
@@ -219,7 +240,7 @@ class Operator:
     def ask(self, path: str) -> str:
         """What an endpoint says; empty where it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}{path}", timeout=30) as answer:
                 text: str = answer.read().decode()
                 return text
         except OSError:
@@ -238,7 +259,7 @@ class Operator:
         if self.process.poll() is None:
             self.process.terminate()
         try:
-            return self.process.wait(20)
+            return self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
@@ -257,6 +278,7 @@ def running(operator: Operator) -> Iterator[Operator]:
 def install(plane: ControlPlane) -> Path:
     """The CRD and the operator's own rights, from the shipped manifests; the operator's kubeconfig."""
     plane.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+    plane.wait_for_api("crackseg.io/v1alpha1")
     kubeconfig = plane.service_account_kubeconfig("crackseg-system", "crackseg-operator")
     manifests = yaml.safe_load_all(plane.kubectl("kustomize", str(ROOT / "deploy" / "kustomize")))
     wanted = ("Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding")

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from kubernetes.client.exceptions import ApiException
 from tests.api.operator.cluster import Space
+from urllib3.exceptions import HTTPError
 
 READY: dict[str, Any] = {"ready": True, "started": True, "restartCount": 0, "state": {"running": {}}}
 PULL_FAILED: dict[str, Any] = {
@@ -42,7 +43,7 @@ class Kubelet(threading.Thread):
             try:
                 for pod in self.space.list("Pod"):
                     self._play(pod)
-            except (ApiException, OSError):
+            except (ApiException, HTTPError, OSError):
                 continue  # the pod or the API server went away meanwhile
 
     def _play(self, pod: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from tests.api.operator.proxy import Proxy
 
 from crackseg_local.controlplane import ControlPlane
 
-pytestmark = [pytest.mark.api, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.api, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def killed_at(plane: ControlPlane, kubeconfig: Path, tmp_path: Path, space: Spac
             try:
                 operator.start(wait=False)
                 scenario()
-                wait_for(lambda: operator.process and operator.process.poll() is not None, seconds=60, why="killed")
+                wait_for(lambda: operator.process and operator.process.poll() is not None, why="killed")
                 operator.start()
-                wait_for(end, seconds=60, why="the end is reached")
-                space.quiet()
+                wait_for(end, why="the end is reached")
+                space.rest()
             finally:
                 operator.stop()
 
@@ -46,17 +46,20 @@ def serve_and_stop(space: Space, operator: Operator) -> None:
     """Version 1.0.0 serves, and no operator runs any more."""
     operator.start()
     space.apply_model(version="1.0.0")
-    wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
-    space.quiet()
+    wait_for(lambda: space.condition("Ready").get("status") == "True", why="1.0.0 serves")
+    space.rest()
     operator.stop()
 
 
 @pytest.mark.parametrize("when", ["before the write arrives", "before its answer is seen"])
 @pytest.mark.parametrize("write", [1, 4, 8])
 def test_killed_while_it_creates_it_ends_with_each_child_once(space: Space, killed_at: Any, write: int, when: str):
-    killed_at(space.apply_model, space.settled, write=write, when=when)
+    def starting() -> bool:
+        return space.condition("Ready").get("reason") == "Starting"
+
+    killed_at(space.apply_model, starting, write=write, when=when)
     assert sorted(child["kind"] for child in space.children()) == sorted(CHILDREN)
-    assert space.condition("Ready")["reason"] == "Starting"
+    assert starting()
     created = [write for write in space.writes() if write.code == 201]
     assert len(created) == len(CHILDREN)  # none was made twice
 

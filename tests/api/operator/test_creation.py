@@ -18,9 +18,10 @@ def test_a_model_becomes_one_object_of_each_kind_with_one_write_each_and_one_for
     model = space.settled()
     children = wait_for(lambda: (found := space.children()) and len(found) == len(CHILDREN) and found)
     assert sorted(child["kind"] for child in children) == sorted(CHILDREN)
-    first = [write for write in space.writes() if write.resource != "cracksegmodels"]
+    writes = space.rest()
+    first = [write for write in writes if write.resource != "cracksegmodels"]
     assert [write.code for write in first] == [201] * len(CHILDREN)
-    status = [write for write in space.quiet() if write.resource == "cracksegmodels"]
+    status = [write for write in writes if write.resource == "cracksegmodels"]
     # One decision when the model is seen, one when the Deployment tells that its pods exist.
     assert 1 <= len(status) <= 2
     assert all(write.subresource == "status" for write in status)
@@ -47,7 +48,7 @@ def test_a_ready_model_stays_untouched_in_rest_and_on_restart(space: Space, stop
     with Kubelet(space), running(stopped):
         space.apply_model()
         wait_for(lambda: space.condition("Ready").get("status") == "True", why="Ready")
-        before = space.quiet()
+        before = space.rest()
         stopped.stop()
         stopped.start()
         wait_for(lambda: _reconciles(stopped) >= 1, why="the restarted operator has looked at the model")
@@ -55,19 +56,19 @@ def test_a_ready_model_stays_untouched_in_rest_and_on_restart(space: Space, stop
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_nothing_is_written_in_a_minute_of_rest(space: Space, operator: Operator):
     with Kubelet(space):
         space.apply_model()
         wait_for(lambda: space.condition("Ready").get("status") == "True", why="Ready")
-        before = space.quiet()
+        before = space.rest()
         assert space.quiet(60.0) == before
 
 
 def test_an_autoscaler_change_is_one_write_to_it_and_one_to_status(space: Space, operator: Operator):
     space.apply_model()
     space.settled()
-    before = len(space.quiet())
+    before = len(space.rest())
     space.patch("CrackSegModel", "pavement", {"spec": {"autoscaling": {"maxReplicas": 7}}})
     space.settled()
     written = [(write.resource, write.subresource) for write in space.quiet()[before:]]
@@ -92,11 +93,11 @@ def test_a_model_deleted_as_soon_as_it_was_applied_leaves_nothing(space: Space, 
         space.apply_model(f"m{number}")
         space.delete("CrackSegModel", f"m{number}")
     space.quiet()
-    wait_for(lambda: not space.list("Deployment") and not space.list("Ingress"), seconds=60, why="nothing is left")
+    wait_for(lambda: not space.list("Deployment") and not space.list("Ingress"), why="nothing is left")
     assert not space.list("CrackSegModel")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_two_hundred_models_at_once_all_get_their_children_with_the_fewest_writes(space: Space, operator: Operator):
     for number in range(200):
         space.apply_model(f"m{number:03}")
@@ -105,9 +106,10 @@ def test_two_hundred_models_at_once_all_get_their_children_with_the_fewest_write
             model.get("status", {}).get("observedGeneration") == model["metadata"]["generation"]
             for model in space.list("CrackSegModel")
         ),
-        seconds=120,
+        seconds=400,
         why="all are judged",
     )
+    space.quiet()
     for kind in CHILDREN:
         owned = [child for child in space.list(kind) if child["metadata"].get("ownerReferences")]
         assert len(owned) == 200, kind

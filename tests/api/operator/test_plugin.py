@@ -27,17 +27,17 @@ def test_status_history_and_retry_of_a_version_that_was_taken_back(space: Space,
     with Kubelet(space) as kubelet:
         kubelet.broken.add("2.0.0")
         space.apply_model(version="1.0.0")
-        wait_for(lambda: space.condition("Ready").get("status") == "True", seconds=40, why="1.0.0 serves")
+        wait_for(lambda: space.condition("Ready").get("status") == "True", why="1.0.0 serves")
         assert "has no failed version" in _crackseg(space, "retry", "pavement").stderr
         space.apply_model(version="2.0.0")
-        wait_for(lambda: space.status().get("failedRevisions"), seconds=40, why="2.0.0 is taken back")
+        wait_for(lambda: space.status().get("failedRevisions"), why="2.0.0 is taken back")
         shown = _crackseg(space, "status", "pavement").stdout
         assert "1.0.0" in shown
         assert "ImagePullFailed" in shown
         assert "2.0.0" in _crackseg(space, "history", "pavement").stdout
         kubelet.broken.clear()
         assert "2.0.0 is tried again" in _crackseg(space, "retry", "pavement").stdout
-        wait_for(lambda: space.status()["stable"]["version"] == "2.0.0", seconds=40, why="2.0.0 serves")
+        wait_for(lambda: space.status()["stable"]["version"] == "2.0.0", why="2.0.0 serves")
 
 
 def test_a_model_that_is_not_there_is_said_so(space: Space):

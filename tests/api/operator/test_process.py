@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.api.operator.cluster import ROOT, Operator, Space, running, wait_for
+from tests.api.operator.cluster import PATHS, ROOT, Operator, Space, running, wait_for
 
 pytestmark = pytest.mark.api
 
@@ -78,7 +77,7 @@ def test_its_metrics_count_writes_by_kind(space: Space, operator: Operator):
     assert "crackseg_operator_models 1.0" in text
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_a_standby_takes_over_when_the_leader_ends_and_when_it_is_killed(
     space: Space, kubeconfig: Path, tmp_path: Path
 ):
@@ -89,23 +88,24 @@ def test_a_standby_takes_over_when_the_leader_ends_and_when_it_is_killed(
     leads = "crackseg_operator_leader 1.0"
     first, second, third = make("first"), make("second"), make("third")
     with running(first):
-        wait_for(lambda: leads in first.ask("/metrics"), seconds=40, why="the first leads")
+        wait_for(lambda: leads in first.ask("/metrics"), why="the first leads")
         with running(second):
             space.apply_model()
             space.settled()
+            waits = "crackseg_operator_queue_depth 1.0"
+            wait_for(lambda: waits in second.ask("/metrics"), why="the second has seen the model too, and lets it wait")
             standby = second.ask("/metrics")
             assert leads not in standby
-            assert "crackseg_operator_queue_depth 1.0" in standby
             assert "crackseg_operator_queue_age_seconds 0.0" in standby  # its liveness is judged by this
             first.stop()
-            since = time.monotonic()
+            lease = space.api.call("GET", f"{PATHS['Lease'].format('crackseg-system')}/crackseg-operator")
+            assert lease["spec"].get("holderIdentity") != "first"  # it was released: nobody waits for its end
             wait_for(lambda: leads in second.ask("/metrics"), why="the second leads")
-            assert time.monotonic() - since < 10  # a released Lease is not waited for
             with running(third):
                 wait_for(third.ready)
                 before = space.quiet()
                 second.kill()
                 space.delete("Service", "pavement")
-                wait_for(lambda: space.get("Service", "pavement"), seconds=40, why="the third repairs")
+                wait_for(lambda: space.get("Service", "pavement"), why="the third repairs")
                 again = [write for write in space.quiet()[len(before) :] if write.code == 201]
                 assert [write.resource for write in again] == ["services"]
