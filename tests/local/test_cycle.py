@@ -25,6 +25,7 @@ LOCAL = Path(__file__).resolve().parents[2] / "deploy" / "local"
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.timeout(900),
     pytest.mark.skipif(
         not sys.platform.startswith("linux") or os.geteuid() != 0, reason="the local cluster needs Linux and root"
     ),

@@ -55,7 +55,10 @@ class Link:
             env=environment(PYTHONPATH=os.pathsep.join(sys.path)),
         )
         assert started.stdout is not None
-        assert started.stdout.readline() == "there\n"
+        if (said := started.stdout.readline()) != "there\n":
+            started.kill()
+            started.communicate()
+            pytest.fail(f"the client {what} is not where it should be: {said}")
         return started
 
     def cut(self) -> None:

@@ -58,15 +58,17 @@ def sending(address: str, port: int) -> Iterator[object]:
 
 def waiting(address: str, port: int) -> Iterator[object]:
     """Has sent all of a picture that takes long."""
+    body = encoded(cracked(6000, 6000)[0], ".jpg")  # before it connects: a server waits for nobody's head for long
     connection = connect(address, port)
-    post(connection, encoded(cracked(6000, 6000)[0], ".jpg"), "output=mask")
+    post(connection, body, "output=mask")
     yield connection
 
 
 def reading(address: str, port: int) -> Iterator[object]:
     """In the middle of an answer of some megabytes."""
+    body = Path(sys.argv[4]).read_bytes()
     connection = connect(address, port, room=4096)
-    post(connection, Path(sys.argv[4]).read_bytes(), "output=overlay")
+    post(connection, body, "output=overlay")
     assert connection.recv(100).startswith(b"HTTP/1.1 200")
     yield connection
 
