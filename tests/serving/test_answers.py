@@ -9,7 +9,6 @@ import http.client
 import io
 import json
 import struct
-import time
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ import pytest
 from tests.serving.conftest import Serve
 from tests.serving.pictures import cracked, encoded, mask_of
 from tests.serving.process import Answer, ServerProcess
+from tests.serving.waiting import until
 
 from crackseg_serving.failures import Refused
 from crackseg_serving.http.archive import unpack
@@ -168,6 +168,7 @@ def test_a_client_that_leaves_between_lines_takes_nothing_with_it(serve: Serve):
     answer.close()
     after: Answer = server.segment(PICTURE, "?output=mask", **{"X-Request-Timeout": "60"})
     assert mask_of(after.body).any()
+    until(lambda: server.metric("crackseg_requests_in_flight") == 1, "nothing but this question to be in flight")
     assert server.metric('crackseg_stage_duration_seconds_count{stage="decode"}') < 200
 
 
@@ -179,10 +180,7 @@ def test_a_client_that_reads_no_lines_loses_its_place(serve: Serve):
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
     connection.request("POST", "/v1/segment?output=rle", body, {**FORM, "Accept": "application/x-ndjson"})
     answer = connection.getresponse()
-    give_up = time.monotonic() + 60
-    while server.metric("crackseg_requests_in_flight") > 1:  # the one that asks
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    until(lambda: server.metric("crackseg_requests_in_flight") == 1, "nothing but this question to be in flight")
     assert server.metric('crackseg_stage_duration_seconds_count{stage="decode"}') < 24
     answer.close()
     connection.close()
