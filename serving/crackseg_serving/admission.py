@@ -16,9 +16,11 @@ from dataclasses import dataclass, field
 from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.memory import Reserve
 
-_PATIENCE = 0.25  # seconds between looks at a ticket while waiting for memory
-_LARGE = 16 << 20  # bytes that an image needs: what smaller ones leave, the next ones take
-_MEMORY_OF_THE_PAST = 0.1  # the share of the newest request in the mean of what requests take
+_PATIENCE = 0.25  # seconds between checks of a ticket while waiting for memory
+_LARGE = (
+    16 << 20
+)  # bytes that an image needs. Smaller ones reuse what other requests freed, and are not worth a look at the memory
+_NEWEST_SHARE = 0.1  # of the newest request in the moving mean of how long requests take
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +29,7 @@ class Ticket:
 
     deadline: float  # time.monotonic()
     came: float = field(default_factory=time.monotonic)
-    runs: int = 0  # what it has put into the model's queue so far
+    runs: int = 0  # how many runs it has asked the model for so far
     _gone: bool = False
 
     def cancel(self) -> None:
@@ -47,8 +49,7 @@ class Ticket:
             allowed = self.deadline - self.came
             raise Refused(
                 Cause.TIMED_OUT,
-                f"the request was not done in the {allowed:.3g} s that it had: send a smaller image, give it more time, or "
-                "try later",
+                f"the request was not done within its {allowed:.3g} s: send a smaller image, allow more time, or try again later",
             )
 
     @property
@@ -58,7 +59,7 @@ class Ticket:
 
 
 class _Room:
-    """An amount of memory that requests share."""
+    """An amount of memory, in bytes, that requests share. From any thread."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -68,7 +69,7 @@ class _Room:
 
     @contextmanager
     def turn(self) -> Iterator[object]:
-        """A place in the line of those who want much, until it is taken: otherwise who wants less would always come first."""
+        """A place in the line for large amounts: without it, small requests that still fit would always overtake a large one."""
         place = object()
         self._line.append(place)
         try:
@@ -79,7 +80,7 @@ class _Room:
                 self._freed.notify_all()
 
     def take(self, amount: int, place: object = None) -> bool:
-        """Take it where it is free, and for who has a `place` in the line, where that is the first."""
+        """Take `amount` if it is free; with a `place`, only if that is the first in the line. Whether it was taken."""
         with self._freed:
             if amount > self._free or (place is not None and self._line[0] is not place):
                 return False
@@ -92,7 +93,7 @@ class _Room:
         return self._free == self.size
 
     def fit(self, size: int) -> None:
-        """Be of this size from now on, unless something is taken: then it is not known what all else takes."""
+        """Have this size from now on. Ignored while something is taken, because then nobody knows how much of the rest is in use."""
         with self._freed:
             if self.unused:
                 self.size = self._free = size
@@ -104,7 +105,7 @@ class _Room:
             self._freed.notify_all()
 
     def wait(self) -> None:
-        """Until something is given back, or a moment has passed."""
+        """Wait until something is given back, for a moment at most."""
         with self._freed:
             self._freed.wait(_PATIENCE)
 
@@ -124,9 +125,9 @@ class Admission:
     ) -> None:
         """`memory` bytes are for bodies (an eighth) and for the images in them (the rest); `timeout` is in seconds.
 
-        `places` is how many requests are worked on at once; the others wait, and none is let in that would wait for more than
-        `max_wait` seconds. `reserve` makes the room for large images real, and knows what the model leaves of it, once
-        it has run.
+        `places` is how many requests are processed at once. The others wait, and one that would wait longer than `max_wait`
+        seconds is refused. `reserve` knows how much memory the model leaves for large images, and frees memory before one is
+        let in.
         """
         self._max_requests = max_requests
         self._timeout, self._max_wait = timeout, max_wait
@@ -146,19 +147,19 @@ class Admission:
 
     @property
     def wait(self) -> float:
-        """How long a request that came now would wait for a place, in seconds, by what requests took lately."""
+        """How long a request that came now would wait for a place, in seconds, judging by recent requests."""
         return max(0, self.requests + 1 - self._places) * self._mean / self._places
 
     def worked(self, seconds: float) -> None:
         """One more request has had a place for `seconds`."""
-        self._mean += (seconds - self._mean) * (_MEMORY_OF_THE_PAST if self._mean else 1.0)
+        self._mean += (seconds - self._mean) * (_NEWEST_SHARE if self._mean else 1.0)
 
     @contextmanager
     def request(self, timeout: float | None = None) -> Iterator[Ticket]:
-        """A ticket for one request, which its client gives `timeout` seconds, and the server no more than its own limit.
+        """A ticket for one request, valid for `timeout` seconds (the client's wish), and never longer than the server's own limit.
 
-        Raises Refused (OVERLOADED, with the seconds after which to come back) where it would wait for too long or still at its
-        deadline, or too many are inside. From the event loop's thread.
+        Raises Refused (OVERLOADED, with the seconds after which to try again) if it would wait too long or beyond its
+        deadline, or if too many requests are inside. From the event loop's thread.
         """
         now = self.latest = time.monotonic()
         allowed = self._timeout if timeout is None else min(timeout, self._timeout)
@@ -171,9 +172,9 @@ class Admission:
 
     @contextmanager
     def elsewhere(self, ticket: Ticket) -> Iterator[None]:
-        """While a request waits for its client, or for who else has its image: it keeps nobody waiting, and is not counted.
+        """While a request waits for its client's body, or for an image from a URL: it delays nobody, and is not counted.
 
-        Then it asks anew to come in. Raises Refused (OVERLOADED). From the event loop's thread.
+        Afterwards it asks again to come in. Raises Refused (OVERLOADED). From the event loop's thread.
         """
         self.requests -= 1
         try:
@@ -183,15 +184,15 @@ class Admission:
             self.requests += 1
 
     def _check(self, allowed: float) -> None:
-        """Whether one more may come in, which has so many seconds."""
+        """Raise Refused (OVERLOADED) if a request that is allowed so many seconds cannot come in."""
         wait = self.wait
         if self.requests >= self._max_requests or wait > min(allowed, self._max_wait):
             raise self._overloaded(
-                f"{self.requests} requests are being worked on or waiting, and this one would wait {wait:.3g} s: try again later"
+                f"{self.requests} requests are being processed or waiting, and this one would wait {wait:.3g} s: try again later"
             )
 
     def _overloaded(self, message: str) -> Refused:
-        """Come back when half of those who are here have gone: sooner is in vain, later leaves the server idle."""
+        """Try again when half of the requests here are done: earlier is in vain, later would leave the server idle."""
         return Refused(Cause.OVERLOADED, message, retry_after=max(1, math.ceil(self.wait / 2)))
 
     @contextmanager
@@ -207,10 +208,10 @@ class Admission:
             if held + size > self._bodies.size:
                 raise Refused(
                     Cause.TOO_MANY_BYTES,
-                    f"the body has more than the {self._bodies.size} bytes of memory that the server has for bodies",
+                    f"the body has more than {self._bodies.size} bytes, all the memory that the server has for bodies: send a smaller image",
                 )
             if not self._bodies.take(size):
-                raise self._overloaded("the server's memory is taken by other requests: try again later")
+                raise self._overloaded("other requests are using the server's memory: try again later")
             held += size
 
         try:
@@ -220,9 +221,10 @@ class Admission:
 
     @contextmanager
     def image(self, size: int, ticket: Ticket, remedy: str = "cut it") -> Iterator[None]:
-        """Room for an image that needs `size` bytes; large ones wait in the order in which they came. Raises Refused (TOO_MANY_PIXELS, TIMED_OUT …).
+        """Room for an image that needs `size` bytes; large ones wait in the order in which they came.
 
-        `remedy`: what to do where it can never fit, beside giving the server more memory.
+        `remedy` says what the sender can do if it can never fit, besides giving the server more memory. Raises Refused
+        (TOO_MANY_PIXELS, TIMED_OUT, CLIENT_GONE).
         """
         room = self._images
         reserve = self._reserve if size >= _LARGE else None
@@ -248,7 +250,7 @@ class Admission:
 
     @contextmanager
     def more(self, size: int, held: int) -> Iterator[None]:
-        """`size` bytes more for an image that has `held` already; at once, for two that wait for each other wait for ever.
+        """`size` bytes more for an image that has `held` already. It does not wait: two that wait for each other would wait forever.
 
         Raises Refused (TOO_MANY_PIXELS where it can never fit, OVERLOADED where it does not fit now).
         """
@@ -256,11 +258,11 @@ class Admission:
         if size + held > room.size:
             raise Refused(
                 Cause.TOO_MANY_PIXELS,
-                f"so much of the image is crack that measuring it needs {size + held >> 20} MiB of memory or more, and the server has "
+                f"so much of the image is crack that measuring it needs at least {size + held >> 20} MiB of memory, and the server has "
                 f"{room.size >> 20} MiB for images: ask for a mask, cut the image, or give the server a higher memory limit",
             )
         if not room.take(size):
-            raise self._overloaded("the server's memory is taken by other requests: try again later")
+            raise self._overloaded("other requests are using the server's memory: try again later")
         try:
             yield
         finally:

@@ -1,6 +1,6 @@
-"""The forms that an answer to a photograph can have: pictures, run lengths, tables, maps, measurements.
+"""The forms that an answer to an image can have: mask, overlay, run lengths, table, GeoJSON, measurements.
 
-Called by the segmentation in a worker thread, when the mask is there. Knows imaging and the model's name; may not know HTTP.
+Called by the segmentation in a worker thread, once the mask is there. Knows imaging and the model's name; may not know HTTP.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 
 
 class Output(StrEnum):
-    """What a person wants to have from a photograph."""
+    """What a request asks for."""
 
     MASK = "mask"  # PNG, one bit a pixel
     OVERLAY = "overlay"  # PNG, the photograph with its cracks drawn in
@@ -49,14 +49,14 @@ class Output(StrEnum):
 
 @dataclass(slots=True)
 class Found:
-    """A photograph and what the model found in it; a large one is never whole in memory, and is measured before."""
+    """An image and what the model found in it. A large image is never whole in memory, and comes here measured."""
 
     data: bytes  # the file
     facts: imaging.ImageFacts
     scale: imaging.Scale | None
     placement: imaging.Placement | None
     pixels: Image | None = None  # [H, W, 3], RGB; half as large where the answer does not draw them
-    probabilities: Image | None = None  # [H, W], 0..255; where nothing is measured as large as the model gave it
+    probabilities: Image | None = None  # [H, W], 0..255; at the model's size if nothing is measured
     mask: Image | imaging.BitMask | None = None  # [H, W], 0 or 255
     measurements: imaging.Measurements | None = None
 
@@ -120,7 +120,7 @@ def _geojson(model: Model, found: Found) -> bytes:
 
 
 def _placed(found: Found) -> tuple[imaging.Placement, imaging.Position | None]:
-    """Where the picture lies: by what the sender says, else by the camera, else in pixels; and where the camera was."""
+    """Where the image lies (according to its sender, else to the camera, else in pixels), and where the camera was."""
     position = imaging.read_position(found.data) if found.facts.format == "JPEG" else None
     placement = found.placement
     if placement is None and position is not None:

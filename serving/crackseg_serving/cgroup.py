@@ -1,6 +1,6 @@
-"""What the container may use: processors and memory as its control group says, not as the host has them.
+"""How many processors and how much memory the container may use: as its control group says, not as the host has.
 
-Called by the settings for their defaults. Reads cgroup v2 and v1 below a root folder, so that tests can give it one.
+Called by the settings for their defaults. Reads cgroup v2 and v1 below a root folder, which tests can replace.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The data plane: load a model, be ready, segment images, run tensors. No word of HTTP.
 
-The skins call `segment` and `infer` in the engine's worker threads; images and tensors of all requests meet in one
-Batcher before the session. What a request cannot have is a Refused, what a model cannot be is a ModelFailure.
+`segmentation` and `inference` run in the engine's worker threads; the images and tensors of all requests meet in one Batcher
+before the session. A request that cannot be served raises Refused, a model that cannot be served ModelFailure.
 """
 
 from __future__ import annotations
@@ -31,12 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_HUNG_SECONDS: Final = 30.0  # a run is taken to hang after this, or so many times what the slowest did at warm-up
+_HUNG_SECONDS: Final = 30.0  # after this, or after _HUNG_TIMES the slowest run of the warm-up, a run is taken to hang
 _HUNG_TIMES: Final = 20
-_MOST_ASIDE: Final = 64  # requests that may go on beside those that have a place: a thread each
-_VERSION: Final = (
-    "1"  # of a model that has none: the protocol's tools take it for a number (Triton's perf_analyzer ends at a word)
-)
+_MOST_ASIDE: Final = 64  # long requests that go on without a place, a thread each
+#: Of a model that has none: the protocol's tools take a version for a number, and Triton's perf_analyzer ends at a word.
+_VERSION: Final = "1"
 _RESERVE: Final = 160 << 20  # bytes for the interpreter, its libraries and a small model
 
 
@@ -100,7 +99,7 @@ class Engine:
         """The served model. Raises Refused (NOT_READY) before it is loaded."""
         if self._model is None:
             waited = time.monotonic() - self._started
-            raise Refused(Cause.NOT_READY, f"{self.state.message}, since {waited:.0f} s: try again later")
+            raise Refused(Cause.NOT_READY, f"{self.state.message} (for {waited:.0f} s so far): try again later")
         return self._model
 
     @property
@@ -110,25 +109,26 @@ class Engine:
             allowed = self._allowed(elements)
             if seconds > allowed:
                 return State(
-                    "Hung", f"a run of the model has not ended after {seconds:.0f} s, and {allowed:.0f} s is ample"
+                    "Hung",
+                    f"a run of the model has not ended after {seconds:.0f} s, and should take less than {allowed:.0f} s",
                 )
         if self._session and self._session.failed:
             line = self._session.failed.strip().partition("\n")[0][:300]
-            return State("CardFailed", f"the card does not compute any more: {line}")
+            return State("CardFailed", f"the card no longer computes: {line}")
         return self._state
 
     @property
     def alive(self) -> bool:
-        """Whether going on makes sense: a session that hangs, or whose card has failed, is only cured by a new process."""
+        """Whether going on makes sense: only a new process cures a session that hangs, or whose card has failed."""
         return self.state.reason not in {"Hung", "CardFailed"}
 
     @property
     def version(self) -> str:
-        """What every answer carries: the served version, or the one that was asked for while there is none yet."""
+        """The version that every answer carries: the served one, or, while the model loads, the one of the settings."""
         return self._model.version if self._model else self.settings.model_version or _VERSION
 
     def summary(self) -> dict[str, object]:
-        """What one line of log should say of the served model."""
+        """The served model as fields of a log line."""
         model = self.model
         return {
             "model": model.name,
@@ -150,7 +150,7 @@ class Engine:
         self._batcher = Batcher(
             session.run,
             size=warmth.batch_size,
-            # Waiting for company pays on a card; a processor that is free does nothing better than to begin.
+            # Waiting for more tiles pays on a card; a free processor had better start at once.
             delay=0.0 if session.on_cpu else delay,
             runners=session.lanes or settings.processors,
             wide=Wide(session.run_wide, lambda: self._workers.busy <= 1) if session.can_run_wide else None,
@@ -173,11 +173,11 @@ class Engine:
         self._state = State("Serving", "the model is loaded and warm")
 
     def drain(self) -> None:
-        """No longer ready; what comes all the same is still answered."""
+        """No longer ready; requests that still come are answered."""
         self._state = State("Draining", "the server has been asked to stop")
 
     def start(self, work: Callable[[], T], ticket: Ticket) -> Future[T]:
-        """Do `work` in a worker thread, unless by then its ticket is worth nothing."""
+        """Do `work` in a worker thread, unless its ticket has expired or its client is gone by then."""
 
         def begin() -> T:
             try:
@@ -186,7 +186,7 @@ class Engine:
                 if not is_memory(error):
                     raise
                 raise Refused(
-                    Cause.OUT_OF_MEMORY, "the server has no memory for this request: send a smaller image"
+                    Cause.OUT_OF_MEMORY, "the server ran out of memory for this request: send a smaller image"
                 ) from error
 
         return self._workers.start(begin, ticket)
@@ -196,13 +196,13 @@ class Engine:
         self.admission.worked(held)
 
     def _allowed(self, elements: int) -> float:
-        """How long a run of so many elements may take before the session is taken to hang, in seconds."""
+        """How long a run of so many elements may take before it is taken to hang, in seconds."""
         assert self._warmth is not None
         times = max(1.0, elements / self._warmth.elements)
         return max(_HUNG_SECONDS, _HUNG_TIMES * self._warmth.slowest * times)
 
     def run_tensors(self, items: Array, ticket: Ticket, names: Sequence[str]) -> list[Array]:
-        """The model's raw outputs of these names for its raw input [n, ...], in runs of the batch size or less, on all runners."""
+        """The model's raw outputs of these names for its raw input [n, ...], split over all runners in runs of at most the batch size."""
         way = None if list(names) == [self.model.signature.output.name] else self._way(tuple(names))
         assert self._batcher is not None  # a model is loaded before anything is asked of it
         with self.metrics.stage("inference"):
@@ -221,14 +221,14 @@ class Engine:
 
     @property
     def tiles_in_flight(self) -> int:
-        """How many tiles of one image may wait or run: enough to keep every runner busy, few enough to be fair."""
+        """How many tiles of one image may wait or run at once: enough to keep every runner busy, few enough to be fair."""
         assert self._batcher is not None
         return 2 * self._batcher.width
 
     def submit(self, items: Array, ticket: Ticket | None = None, *, more: bool = False) -> Future[Array]:
-        """`items` [n, ...] into the next runs of the model, in turn with other tickets; `more` of the same follow at once.
+        """Put `items` [n, ...] into the next runs of the model, taking turns with other tickets; `more` items of the same will follow.
 
-        Called by the work that `start` began: what has more tiles than are in flight at once steps aside for others.
+        Called by work that `start` began: if it has more tiles than can be in flight at once, it gives up its place to others.
         """
         return self._put(items, ticket, None, more=more)
 
@@ -241,7 +241,7 @@ class Engine:
         return self._batcher.submit(items, ticket, more=more, way=way)
 
     def wait(self, future: Future[T], ticket: Ticket, others: deque[Future[T]]) -> T:
-        """The result of `future`; when there is none, `others` are taken out of the queue. Raises Refused."""
+        """The result of `future`. If it fails, `others` are taken out of the queue, and Refused is raised."""
         try:
             ticket.check()
             return future.result(ticket.remaining)
@@ -257,7 +257,7 @@ class Engine:
 
 
 def _describe(settings: Settings, loaded: Loaded) -> Model:
-    """What is served: the settings decide, then the model's own metadata."""
+    """The model as served: the settings decide, then the model's own metadata."""
     session, signature = loaded.session, loaded.session.signature
     return Model(
         name=settings.model_name or signature.metadata.name or "model",

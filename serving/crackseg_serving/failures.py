@@ -1,7 +1,7 @@
-"""What can go wrong, in words of the trade and not of HTTP: a model that cannot be served, a request that is refused.
+"""What can go wrong, in the words of the domain and not of HTTP: a model that cannot be served, a request that is refused.
 
-Raised by every room of the server, turned into a termination message by the two commands and into a problem document
-by the skins. Knows the contract's reasons; may not know status codes.
+Raised in every room of the server. The two commands turn a ModelFailure into a termination message; HTTP and gRPC turn a Refused
+into their own kind of error. Knows the contract's reasons; may not know status codes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 from crackseg_serving.contract import Report
 
 
-class ModelFailure(Exception):  # noqa: N818 - a word of the trade, as Refused is
+class ModelFailure(Exception):  # noqa: N818 - a word of the domain, as Refused is
     """The model cannot be fetched or served; `reason` is one of the contract's REPORTED_REASONS."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -46,7 +46,7 @@ class Refused(Exception):  # noqa: N818 - it is the request that was refused, an
     """One request has no result; the server goes on."""
 
     def __init__(self, cause: Cause, message: str, retry_after: int | None = None) -> None:
-        """`retry_after` is after how many seconds the same request may do better, where the server can tell."""
+        """`retry_after`: after how many seconds the same request may succeed, if the server can tell."""
         super().__init__(message)
         self.cause = cause
         self.message = message
@@ -54,9 +54,9 @@ class Refused(Exception):  # noqa: N818 - it is the request that was refused, an
 
 
 def let_go(error: BaseException) -> None:
-    """Drop what an error that has been answered still holds: the frames it came through, with the request's bytes and pixels in them.
+    """Release what an error still references after it has been answered: frames that hold the request's bytes and pixels.
 
-    A future, its error and the frame that waited for it hold each other: all would stay until the collector comes by.
+    A future, its error and the frame that waited for it form a cycle, which would stay until the garbage collector runs.
     """
     error.__traceback__ = error.__cause__ = error.__context__ = None
 

@@ -1,6 +1,6 @@
-"""The answer for a photograph that is too large to lie in memory: its pixels come in strips, and its mask goes in rows.
+"""The answer for an image that is too large to be whole in memory: its pixels come in strips, and its mask leaves in rows.
 
-Called by `segmentation`, which does the same for smaller pictures in one piece. docs/server.md has the bound that is held here.
+Called by `segmentation`, which handles smaller images in one piece. docs/server.md states the bound on memory that is kept here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from crackseg_serving.tiling import plan_for, run_tiles
 
 Image = NDArray[np.uint8]
 
-#: Pictures with more pixels than this are worked on in strips: below, one piece is quicker and small enough.
+#: Images with more pixels than this are processed in strips; below it, one piece is faster and small enough.
 LARGE: Final = 16_000_000
 #: Bytes for each pixel of a row of tiles: its pixels, the blended map, the rows that are done.
 _BYTES_IN_A_ROW: Final = 20
@@ -35,7 +35,7 @@ BYTES_A_CRACK_PIXEL: Final = 270
 
 
 def segment_large(engine: Engine, found: Found, output: Output, ticket: Ticket) -> bytes:
-    """The answer for a photograph of which `found` has all but what the model says. Raises Refused or ImageError."""
+    """The answer for a large image; `found` has everything except the results. Raises Refused or ImageError."""
     metrics, facts = engine.metrics, found.facts
     with ExitStack() as held:
         strips = imaging.open_strips(found.data, facts)
@@ -68,7 +68,7 @@ _REMEDY: Final = (
 
 
 def bytes_for(facts: imaging.ImageFacts, plan: imaging.TilePlan, output: Output) -> int:
-    """The bound on memory, but for what cracks take when they are measured."""
+    """The bound on memory in bytes, without what measuring takes per pixel of crack."""
     row = plan.tile_height * max(plan.width, plan.tile_width) * _BYTES_IN_A_ROW
     mask = 3 * plan.height * plan.width // 8  # its bits, turned or packed, and the file
     measuring = plan.width * _BYTES_A_MEASURED_COLUMN + _BYTES_A_BLOCK if output.measured else 0
@@ -77,13 +77,13 @@ def bytes_for(facts: imaging.ImageFacts, plan: imaging.TilePlan, output: Output)
 
 
 class _Clock:
-    """How long something took to come."""
+    """How long strips took to come, in seconds."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def through(self, strips: Iterator[Image], ticket: Ticket) -> Iterator[Image]:
-        """The same strips; none for a ticket that is worth nothing."""
+        """The same strips, timed. Raises Refused when the ticket has expired or its client is gone."""
         while True:
             ticket.check()
             start = time.perf_counter()

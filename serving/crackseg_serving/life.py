@@ -1,6 +1,7 @@
-"""The life of a server, from listening to the last answer: listen, wait for the model, serve until asked to stop, drain.
+"""The life of a server: listen, wait for the model, serve until asked to stop, drain.
 
-Called by the command, which has begun to load the model. What it imports is all that answers, so it is imported late.
+Called by the command, which is already loading the model in a thread. It imports everything that answers requests, so the command
+imports it late.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ async def _serve(settings: Settings, loading: Future[Loaded]) -> None:
 
 
 def _allow_connections() -> None:
-    """As many open files as the container may have: it often begins with 1024, and a connection is one."""
+    """Raise the limit on open files to what the container allows: it often starts at 1024, and each connection is one."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -73,8 +74,8 @@ async def _grpc(engine: Engine, settings: Settings, grace: float) -> AsyncIterat
     if not settings.grpc_port:
         yield
         return
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its lines are no JSON, and say nothing that a status does not
-    # In another thread, so that probes are answered meanwhile.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines are not JSON, and add nothing to the status
+    # In another thread, so that the event loop answers probes meanwhile.
     await asyncio.to_thread(importlib.import_module, "crackseg_serving.rpc.server")
     from crackseg_serving.rpc.server import start
 
@@ -92,11 +93,11 @@ async def _live(engine: Engine, loading: Future[Loaded], stop: asyncio.Event) ->
     either: set[asyncio.Future[Any]] = {loaded, stopping}
     await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
     if not loaded.done():
-        # The loading thread may be deep in a graph for hours: nothing is being served, so nothing is lost.
+        # The loading thread may be busy with a graph for hours; nothing is being served, so nothing is lost.
         os._exit(0)
     model = await loaded
     engine.use(model)
-    gc.freeze()  # what a server is made of need not be looked through again
+    gc.freeze()  # what exists now stays, so the collector need not look at it again
     gc.enable()
     engine.serve()
     _LOG.info("ready", extra=engine.summary() | {"loadSeconds": round(model.seconds, 3)})
@@ -108,7 +109,7 @@ async def _live(engine: Engine, loading: Future[Loaded], stop: asyncio.Event) ->
 
 
 async def _drain(engine: Engine, quiet: float) -> None:
-    """Answer on until no request has come for `quiet` seconds: a proxy may learn late that this server goes."""
+    """Go on answering until no request has come for `quiet` seconds: a proxy may learn late that this server is going away."""
     began = time.monotonic()
     longest = began + max(quiet, contract.LONGEST_DRAIN_SECONDS)
     while (left := min(max(began, engine.admission.latest) + quiet, longest) - time.monotonic()) > 0:  # noqa: ASYNC110 - time without a request is no event

@@ -1,4 +1,7 @@
-"""Logs as JSON, one object a line, on standard error."""
+"""Logs as JSON, one object per line, on standard error; also what libraries print by themselves.
+
+Configured by the command. Knows no server.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ class _Lines(logging.Formatter):
 
 
 class AccessLog:
-    """One line for a request: every one that has no result, and of the others as many as `share` (0 to 1) says."""
+    """One line per request: for every failed one, and for the share `share` (0 to 1) of the others."""
 
     def __init__(self, share: float) -> None:
         self._share = share
@@ -40,7 +43,7 @@ class AccessLog:
         self._log = logging.getLogger("crackseg.http")
 
     def write(self, method: str, path: str, status: int, seconds: float, request_id: str, problem: str = "") -> None:
-        """Log one request, or not. From the event loop's thread."""
+        """Log one request, unless it succeeded and is not in the sample. From the event loop's thread."""
         if status < 400:
             self._due += self._share
             if self._due < 1:
@@ -53,7 +56,7 @@ class AccessLog:
 
 
 def configure(level: str) -> None:
-    """Send every log line there; libraries' and ours alike, and what they print themselves."""
+    """Send all log lines to standard error: ours, and what libraries log or print by themselves."""
     _Lines.converter = time.gmtime
     sys.stderr = stream = _apart()
     handler = logging.StreamHandler(stream)
@@ -61,16 +64,16 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
 
 
-_PRINTED: Final = 1000  # characters that a line has of what a library prints
-_PAUSE: Final = 1.0  # seconds between two such lines: a bad file has decoders print as much as its sender wants
+_PRINTED: Final = 1000  # characters of a library's output in one line
+_PAUSE: Final = 1.0  # seconds between two such lines: a malicious file can make decoders print without end
 
 
 def _apart() -> TextIO:
-    """Standard error for this module alone; what is printed there by others becomes lines of the log, a few of many."""
+    """A stream to standard error for this module alone; what others print there becomes log lines, at most one per _PAUSE."""
     stream = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
-    faulthandler.enable(stream)  # what a library prints before it ends the process may be lost: where it did is told
+    faulthandler.enable(stream)  # a library's last words before a crash may be lost; the stack is still printed
     out, into = os.pipe()
-    os.set_blocking(into, False)  # who prints more than is read loses it, and never waits
+    os.set_blocking(into, False)  # a writer that is faster than the reader loses output rather than block
     os.dup2(into, 2)
     os.close(into)
     threading.Thread(target=_tell, args=(out,), name="printed", daemon=True).start()

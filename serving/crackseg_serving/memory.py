@@ -1,7 +1,7 @@
-"""How the C library keeps memory that was freed: settled when the process begins, asked for back when it would be missed.
+"""How much freed memory the C library keeps: configured when the process starts, and returned before it would be missed.
 
-Called by the command, and by the engine before a large image. Knows glibc, which the images have; with another library nothing
-happens.
+Called by the command, and by admission before a large image. Works with glibc, which the container images have; with another C
+library these functions do nothing. Reasons and figures: docs/decisions/0014.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Final
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # what <malloc.h> calls them
-_ARENAS: Final = 2  # each keeps what it once needed; a thread that waits for one waits shorter than for the interpreter
-_KEPT: Final = (
-    16 << 20
-)  # bytes: the arrays of a request are smaller, and the next one finds their pages where they were
+_ARENAS: Final = 2  # each keeps its own free memory; threads wait less for an arena than for the interpreter's lock
+#: Bytes. A request's arrays are smaller, so the next request finds their pages still mapped.
+_KEPT: Final = 16 << 20
 _BESIDE: Final = 32 << 20  # bytes: the interpreter's own blocks, stacks, libraries' data
-_PAUSE: Final = 0.5  # seconds between two times of giving back: it goes through all that is free
+_PAUSE: Final = 0.5  # seconds between two returns: each goes through all free memory
 
 
 def settle() -> None:
-    """Few arenas, each of which keeps the pages of a request for the next. Before there are threads."""
+    """Limit the arenas, and have each keep the pages of one request for the next. Call it before there are threads."""
     with contextlib.suppress(AttributeError):
         library = ctypes.CDLL(None)
         library.mallopt(_ARENA_MAX, _ARENAS)
@@ -33,13 +32,13 @@ def settle() -> None:
 
 
 def give_back() -> None:
-    """Return to the system what is free; other threads go on, and what is used again costs its page faults."""
+    """Return free memory to the system. Other threads go on; memory that is used again costs its page faults."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 class Reserve:
-    """What the container's limit leaves. What is free but still held counts against it like what is used: it is given back in time."""
+    """How much of the container's memory limit is left. Memory that was freed but not returned counts against the limit like used memory."""
 
     def __init__(self, limit: int) -> None:
         """`limit` is the container's, in bytes."""
@@ -48,7 +47,7 @@ class Reserve:
         self._giving = threading.Lock()
 
     def clear(self) -> None:
-        """Before much is taken: where half of the limit is resident, the pieces that pictures left between others are given back."""
+        """Call it before taking much: if half of the limit is resident, return the free pieces between allocations."""
         resident, soon = _resident(), time.monotonic() < self._next
         if resident < (self._tight if soon else self._enough) or not self._giving.acquire(blocking=False):
             return
@@ -59,7 +58,7 @@ class Reserve:
             self._giving.release()
 
     def left(self) -> int:
-        """Bytes beside those that something lives in. It goes through all that is free: milliseconds."""
+        """Bytes of the limit that are not in use. It goes through all free memory, which takes milliseconds."""
         return self._limit - _used()
 
 
@@ -81,7 +80,7 @@ class _Counts(ctypes.Structure):
 
 
 def _used() -> int:
-    """Bytes that something lives in: what is free between them the next one takes, or it is given back."""
+    """Bytes in use: without the free pieces between them, which are used again or returned."""
     try:
         count = ctypes.CDLL(None).mallinfo2
     except AttributeError:

@@ -1,6 +1,6 @@
-"""What the server counts and times, in Prometheus' terms: every name once.
+"""What the server counts and times, in Prometheus' terms; docs/server.md lists every name.
 
-One Metrics an engine, with a registry of its own. Label values come from closed lists, so their number is bounded.
+One Metrics per engine, with a registry of its own. Label values come from closed lists, so their number is bounded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from crackseg_serving.runtime.nvml import CardMemory
 
 STAGES = ("fetch", "queue", "decode", "inference", "encode")
-#: A request's id that every reader of OpenMetrics can read; 128 letters are allowed for names and values together.
+#: Request ids that every OpenMetrics parser can read; the format allows 128 characters for an exemplar's names and values together.
 _EXEMPLAR = re.compile(r"[\w.:/+=-]{1,100}", re.ASCII)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -96,7 +96,7 @@ class Metrics:
         self._stages[name].observe(seconds)
 
     def answered(self, endpoint: str, status: int, seconds: float, request_id: str) -> None:
-        """One request has its answer; its id is the exemplar of its time, for who asks for OpenMetrics."""
+        """One request has its answer; its id is the exemplar of its duration, in OpenMetrics."""
         child = self._requests.labels(endpoint, str(status))
         child.observe(seconds, {"request_id": request_id} if _EXEMPLAR.fullmatch(request_id) else None)
 
@@ -108,12 +108,12 @@ class Metrics:
         self._runs["all" if run.wide else "one"].observe(run.seconds)
 
     def watch(self, queue_depth: Callable[[], float], ready: Callable[[], bool]) -> None:
-        """Where gauges that are asked for at scrape time get their figures."""
+        """Where gauges get their values at scrape time."""
         self._queue.set_function(queue_depth)
         self._ready.set_function(lambda: float(ready()))
 
     def watch_cards(self, read: Callable[[], Sequence[CardMemory]]) -> None:
-        """Where the memory of cards is asked for at scrape time."""
+        """Where the memory of cards comes from at scrape time."""
         self.registry.register(_Cards(read))
 
     def serving(self, name: str, version: str, digest: str, provider: str, precision: str) -> None:
@@ -121,7 +121,7 @@ class Metrics:
         self._model.labels(name, version, digest, provider, precision).set(1)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """What Prometheus reads, in the form that it accepts, and that form's name: exemplars are in OpenMetrics only."""
+        """The metrics in the format that `accept` prefers, and its content type; exemplars are in OpenMetrics only."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
 

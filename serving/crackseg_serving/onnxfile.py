@@ -1,8 +1,8 @@
-"""The outermost fields of an ONNX file: told from its bytes, without a protobuf library and without reading it all.
+"""The outermost fields of an ONNX file, read without a protobuf library and without reading the whole file.
 
-An ONNX file is one protobuf message; its fields (tag, length, content) follow each other to the end of the file. Read by the
-sources, which look whether a file is whole, and by the runtime, which looks for what it brings beside its graph, and says what a file
-is that is none. Knows neither.
+An ONNX file is one protobuf message, whose fields (tag, length, content) follow each other to the end of the file. Used by the
+sources, to check that a file is complete, and by the runtime, to find variants in its metadata and to say what a file
+is that is not a model. Knows neither.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""From the bytes of a photograph to the bytes of an answer: decode, tiles, runs, stitch, then mask, overlay or figures.
+"""From the bytes of an image to the bytes of an answer: decode, cut into tiles, run, blend, then mask, overlay or measurements.
 
-One function, called in a worker thread by the skins. Joins the imaging room with the engine; may not know HTTP. What an answer
-is like stands in `answers`.
+One function, called in a worker thread by `http/segmenting`. Joins imaging with the engine; may not know HTTP. The forms of an
+answer are in `answers`, images too large for memory in `large`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from crackseg_serving.failures import Cause, Refused
 from crackseg_serving.large import BYTES_A_CRACK_PIXEL, LARGE, segment_large
 from crackseg_serving.tiling import plan_for, run_tiles
 
-#: Bytes for a pixel at the peak: the image, probabilities and mask; where cracks reach over the whole image, measuring
-#: takes more; and for a pixel of crack the centre lines, widths and outlines that it makes of it. Measured: 24 bytes a pixel
-#: in all, and up to 257 a pixel of crack (a mask of nothing but dashes; long hairlines 141, photographs less).
+#: Bytes per pixel at the peak: the image, its probabilities and its mask; then what measuring adds. Per pixel of crack,
+#: BYTES_A_CRACK_PIXEL more for centre lines, widths and outlines. Measured: 24 bytes per pixel in all, and up to 257 per pixel of
+#: crack (a mask of nothing but dashes; long hairlines 141, photographs less).
 _BYTES_A_PIXEL: Final = 16
 _BYTES_A_MEASURED_PIXEL: Final = 8
 _REMEDY: Final = "ask for the mask or for measurements, which are made strip by strip, cut it"
@@ -40,17 +40,15 @@ def segment(
     ticket: Ticket,
     placement: imaging.Placement | None = None,
 ) -> bytes:
-    """The answer for the encoded photograph `data`. Raises Refused.
+    """The answer for the encoded image `data`. Raises Refused.
 
-    `scale` and `placement` are what its sender says of it; the scale may have to be found by the markers in it.
+    `scale` and `placement` are given by its sender; with a MarkerSize, the scale has to be found from markers in the image.
     """
     limits = imaging.DecodeLimits(max_pixels=engine.settings.max_pixels)
     with _refusing():
         facts = imaging.read_facts(data)
         limits.check(facts)
-    marker = (
-        scale if isinstance(scale, imaging.MarkerSize) else None
-    )  # looked for in all of the picture, at its full size
+    marker = scale if isinstance(scale, imaging.MarkerSize) else None  # is searched for in the whole image at full size
     found = Found(data, facts, None if isinstance(scale, imaging.MarkerSize) else scale, placement)
     if facts.width * facts.height > LARGE and not engine.model.whole and not output.drawn and marker is None:
         with _refusing():
@@ -61,7 +59,7 @@ def segment(
 def _segment_in_one(
     engine: Engine, found: Found, output: Output, marker: imaging.MarkerSize | None, ticket: Ticket
 ) -> bytes:
-    """The answer for a photograph of which `found` has all but what the picture shows."""
+    """The answer for an image that is decoded as a whole; `found` has everything except its pixels and results."""
     model, metrics, facts = engine.model, engine.metrics, found.facts
     size = facts.width * facts.height * _BYTES_A_PIXEL
     with engine.admission.image(size, ticket, _REMEDY if output.drawn else "cut it"):
@@ -99,10 +97,10 @@ def _probabilities(engine: Engine, model: Model, pixels: NDArray[np.uint8], tick
 
 
 def _is_twice(facts: imaging.ImageFacts, size: tuple[int, int]) -> bool:
-    """Whether a picture is a JPEG of twice `size`: half of it, as its decoder gives it, is what scaling all of it gives.
+    """Whether an image is a JPEG of exactly twice `size`: then its decoder can give it at half size, which saves the scaling.
 
-    Measured with 38 photographs of pavement: 0.006 % of the masks' pixels differ, 0.02 % at worst. Other sizes differ by up
-    to 0.3 %, and are decoded whole.
+    Measured with 38 photographs of pavement: 0.006 % of the masks' pixels differ, 0.02 % at worst. With other sizes up to 0.3 %
+    would differ, so they are decoded at full size.
     """
     return facts.format == "JPEG" and facts.upright == (2 * size[0], 2 * size[1])
 
@@ -116,7 +114,7 @@ def _mask(probabilities: NDArray[np.uint8], model: Model, shape: tuple[int, int]
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """What imaging says of an image, in the server's words."""
+    """Turn the errors of imaging into refusals."""
     try:
         yield
     except imaging.TooManyPixels as error:

@@ -1,6 +1,6 @@
-"""Run the model over a picture's tiles, in turn with other requests, and blend what it says.
+"""Run the model over the tiles of an image, taking turns with other requests, and blend the results.
 
-Called by the segmentation, for pictures in memory and for those that come strip by strip. Joins the imaging room with the engine.
+Called by `segmentation` for images in memory, and by `large` for those that come in strips. Joins imaging with the engine.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def run_tiles(
     orientation: int = 1,
     take: Callable[[Image], None] | None = None,
 ) -> Image:
-    """The map of probabilities of a picture whose pixels come in `rows` of tiles; with `take`, its rows go there instead.
+    """The probability map [H, W], 0..255, of an image whose pixels come in `rows` of tiles; with `take`, the map's rows go there instead.
 
-    The model sees each tile upright, whatever the orientation of the picture's rows is.
+    The model sees each tile upright, whatever the EXIF `orientation` of the rows is.
     """
     form, stitcher = engine.model.signature, imaging.Stitcher(plan, take)
     shape = (plan.tile_height, plan.tile_width)
@@ -73,7 +73,7 @@ def run_tiles(
 def _tensors(
     engine: Engine, plan: imaging.TilePlan, rows: Iterator[Image], ticket: Ticket, orientation: int
 ) -> Iterator[tuple[Array | None, bool]]:
-    """Each tile as the model takes it, None where it is empty; and whether more follow."""
+    """Each tile as the model's input, None if it is skipped as empty; and whether more follow."""
     metrics, form = engine.metrics, engine.model.signature.input_format
     last = (len(plan.tops) - 1, len(plan.lefts) - 1)
     for row, pixels in enumerate(rows):

@@ -1,8 +1,8 @@
-"""`value`: a class that is what is in it, as a frozen dataclass with slots is, made in a quarter of the time.
+"""`value`: like a frozen dataclass with slots, but created in a quarter of the time.
 
 For every module of the server. Python 3.11 compiles six methods for each frozen dataclass, which for sixty of them was a tenth of a
-start (docs/decisions/0013). Here `__init__` alone is compiled, and the others are shared. That a value never changes is held by the
-type checker, not while the program runs.
+start (docs/decisions/0013). Here only `__init__` is compiled, and the other methods are shared. Immutability is enforced by the
+type checker, not at run time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(kind: type[T]) -> type[T]:
-    """`kind` as a dataclass with slots: equal to another of its kind whose fields are equal, hashed and shown by its fields."""
+    """`kind` as a dataclass with slots, which is compared, hashed and shown by its fields."""
     made: Any = dataclass(slots=True, eq=False, repr=False)(kind)
     content = attrgetter(*(one.name for one in fields(made) if one.compare))
 

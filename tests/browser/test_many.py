@@ -41,7 +41,7 @@ def test_a_folder_is_worked_through_and_a_broken_file_holds_nobody_up(
     assert lines.pop("survey/cut.jpg") == sentence
     assert all(line.startswith("1 crack, ") for line in lines.values())
     assert window.text("count") == "3 of 4 photographs done, 1 failed"
-    assert window.text("notice") == "4 photographs taken. 1 other file was left out."
+    assert window.text("notice") == "4 photographs added. 1 other file was left out."
     assert window.element("said").get_attribute("textContent") == "3 of 4 photographs done, 1 failed"
     assert window.element("bar").get_attribute("value") == "4"
 
@@ -73,7 +73,7 @@ def test_a_busy_server_is_given_the_time_that_it_asks_for(blank: Window, between
     window = blank.open(between.port)
     between.busy = 3
     window.choose(*[photograph(f"{number}.png") for number in range(4)])
-    until(lambda: re.search(r"Going on in \d s: the queue is full", window.text("count")))
+    until(lambda: re.search(r"Continuing in \d s: the queue is full", window.text("count")))
     window.wait()
     assert window.text("count") == "4 of 4 photographs done"
     assert between.photographs == 4 + 3  # those refused, once more each
@@ -110,7 +110,7 @@ def test_what_the_server_would_refuse_for_its_size_is_not_sent(
         path = photograph("large.bmp")
         window.choose(path)
         window.wait()
-        assert states(window) == ["The file has more bytes than the 4096 that this server takes."]
+        assert states(window) == ["The file is larger than the 4096 bytes that this server accepts."]
         assert limited.metric("crackseg_requests_in_flight") <= 1
     finally:
         limited.kill()
@@ -139,5 +139,5 @@ def test_a_folder_without_photographs_says_so(window: Window, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("nothing")
     window.drop(tmp_path / "empty")
-    until(lambda: window.text("notice") == "There is no photograph among what was chosen. 1 other file was left out.")
+    until(lambda: window.text("notice") == "None of the chosen files is a photograph.")
     assert window.lines() == {}

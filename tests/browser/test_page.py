@@ -94,7 +94,7 @@ def test_each_figure_says_by_how_much_it_may_be_off(seen: Window, server: Server
 def test_a_scale_that_is_no_number_is_said_to_be_none(window: Window, photograph: Photograph):
     window.give_scale("half")
     assert window.element("scale").get_attribute("aria-invalid") == "true"
-    assert "no number above 0" in window.text("scale-hint")
+    assert "must be a number above 0" in window.text("scale-hint")
     window.choose(photograph())
     window.wait()
     assert window.column("Length (px)")

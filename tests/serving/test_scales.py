@@ -109,9 +109,9 @@ def test_a_given_scale_may_be_inexact(server: ServerProcess):
         pytest.param("?millimetresPerPixel=1e300", "1e+06", id="a pixel larger than the world"),
         pytest.param("?calibrationMarkerMillimetres=1e-9", "1e-06", id="a marker smaller than an atom"),
         pytest.param(
-            "?referenceLine=0,0,1e308,1e308&referenceLengthMillimetres=5", "makes sense", id="a line without sense"
+            "?referenceLine=0,0,1e308,1e308&referenceLengthMillimetres=5", "must be from", id="a line without sense"
         ),
-        pytest.param("?scaleErrorPercent=3", "there is none", id="an error of nothing"),
+        pytest.param("?scaleErrorPercent=3", "needs a scale", id="an error of nothing"),
         pytest.param("?millimetresPerPixel=1&scaleErrorPercent=100", "below 100", id="an error of all"),
         pytest.param("?millimetresPerPixel=1&scaleErrorPercent=x", "below 100", id="an error that is no number"),
     ],

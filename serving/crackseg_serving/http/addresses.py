@@ -1,6 +1,6 @@
-"""Which hosts and addresses an image may be fetched from: names that the operator has given, and public addresses only.
+"""Which hosts and addresses an image may be fetched from: hosts that the operator named, at public addresses only.
 
-Pure. Called by `fetching` for each URL and each address that a name resolves to; nothing here asks a network.
+Pure: it asks no network. Called by `fetching` for each URL, and for each address that a name resolves to.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Final
 
 Address = IPv4Address | IPv6Address
 
-#: The only part of IPv6 that is public, so that mapped, translated (NAT64) and local addresses are none.
+#: The only public part of IPv6; mapped, translated (NAT64) and local addresses lie outside.
 _PUBLIC: Final = ip_network("2000::/3")
-#: What `is_global` lets pass although it leads elsewhere, or to a machine's own provider.
+#: Ranges that `is_global` accepts although they lead to other addresses, or to a cloud's own services.
 _SPECIAL: Final = tuple(
     ip_network(network)
     for network in (
@@ -28,12 +28,12 @@ _SPECIAL: Final = tuple(
 
 
 def parse(text: str) -> Address:
-    """An address as the resolver writes it, perhaps with its interface behind a percent sign."""
+    """An address as the resolver writes it, possibly followed by a percent sign and an interface."""
     return ip_address(text.partition("%")[0])
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is a public one of one host: not private, loopback, link-local, shared, multicast or translated."""
+    """Whether `address` is a public unicast address: not private, loopback, link-local, shared, multicast or translated."""
     if isinstance(address, IPv6Address) and address not in _PUBLIC:
         return False
     special = any(address.version == network.version and address in network for network in _SPECIAL)

@@ -1,7 +1,7 @@
-"""The images in a zip archive, in memory: what it would unpack to is bounded before anything is, and names are only shown.
+"""The images in a zip archive, unpacked in memory: the total size is bounded before anything is unpacked, and names are only echoed.
 
-Called by `forms`. Stored or deflated files, no comment, no zip64, nothing encrypted: more is not needed for photographs. An archive
-in the archive is a file like others, and no image.
+Called by `forms`. Stored or deflated files; no comment, no zip64, no encryption: photographs need no more. An archive within the
+archive is a file like any other, and not an image.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _ENCRYPTED: Final = 1
 
 
 def unpack(data: bytes, most: int, limit: int, grow: Callable[[int], None]) -> tuple[tuple[str, bytes], ...]:
-    """At most `most` files of at most `limit` bytes together, with their names; folders and what macOS adds are left out.
+    """At most `most` files of at most `limit` bytes in total, with their names; folders and macOS's extra files are left out.
 
-    `grow` hears of the bytes before they are there. Raises Refused (BAD_REQUEST, TOO_MANY_BYTES, OVERLOADED).
+    `grow` is called with the number of bytes before they are unpacked. Raises Refused (BAD_REQUEST, TOO_MANY_BYTES, OVERLOADED).
     """
     _check_directory(data, most)
     try:
@@ -39,21 +39,21 @@ def unpack(data: bytes, most: int, limit: int, grow: Callable[[int], None]) -> t
 
 
 def _check_directory(data: bytes, most: int) -> None:
-    """Refuse a directory of more than `most` files before it is read: a million names would take the memory."""
+    """Refuse a directory of more than `most` files before it is read: a million names would fill the memory."""
     if len(data) < _END.size:
-        raise _bad("it ends before its directory does")
+        raise _bad("it is truncated: send the whole file")
     signature, _, _, _, count, size, _, comment = _END.unpack(data[-_END.size :])
     if signature != b"PK\x05\x06" or comment or data[-_END.size - 20 :].startswith(_ZIP64):
-        raise _bad("it has a comment, is of the zip64 form or does not end as archives do: pack it plainly")
+        raise _bad("it is truncated, or has a comment or the zip64 format: create it without these")
     if count > most or size > most * _A_NAME:
-        raise _bad(f"it has {count} files: send {most} at most")
+        raise _bad(f"it has {count} files: send at most {most}")
 
 
 def _check(files: list[zipfile.ZipInfo], limit: int) -> None:
     if not files:
-        raise _bad("there is no file in it")
+        raise _bad("there are no files in it")
     if any(info.compress_type not in _METHODS or info.flag_bits & _ENCRYPTED for info in files):
-        raise _bad("it has files that are encrypted or packed otherwise than by deflate")
+        raise _bad("it has files that are encrypted, or compressed otherwise than with deflate")
     total = sum(info.file_size for info in files)
     if total > limit:
         raise Refused(
@@ -63,7 +63,7 @@ def _check(files: list[zipfile.ZipInfo], limit: int) -> None:
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """The file's bytes: never more than its entry says, for `read` without a number unpacks all before it looks."""
+    """The file's bytes, never more than its entry announces: `read` without a number would unpack everything first."""
     with archive.open(info) as file:
         return file.read(info.file_size)
 
@@ -73,4 +73,4 @@ def _is_extra(info: zipfile.ZipInfo) -> bool:
 
 
 def _bad(why: str) -> Refused:
-    return Refused(Cause.BAD_REQUEST, f"the archive cannot be taken: {why}")
+    return Refused(Cause.BAD_REQUEST, f"the archive cannot be read: {why}")

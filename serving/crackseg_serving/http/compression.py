@@ -1,4 +1,7 @@
-"""Answers made smaller for who asks: large JSON only. Pictures are small already, and tensors of bytes would not shrink."""
+"""Compression of answers: large JSON only. Images are compressed already, and binary tensors would hardly shrink.
+
+Called by the application with each answer.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from typing import Final
 
 from crackseg_serving.http.messages import Request, Response
 
-_LEAST: Final = 4 << 10  # bytes: below, the packet is no fuller for it
+_LEAST: Final = 4 << 10  # bytes: a smaller answer takes few packets either way
 _IN_THE_LOOP: Final = 64 << 10  # bytes: up to here a thread would cost more than the work
 _TYPES: Final = frozenset({"application/json", "application/geo+json", "application/problem+json"})
 
 
 async def compressed(response: Response, request: Request) -> Response:
-    """`response`, with gzip where that is worth it and accepted."""
+    """`response`, compressed with gzip if it is large JSON and the client accepts it."""
     if response.content_type not in _TYPES or len(response.body) < _LEAST:
         return response
     headers = {**response.headers, "Vary": "Accept-Encoding"}
@@ -27,7 +30,7 @@ async def compressed(response: Response, request: Request) -> Response:
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether an Accept-Encoding has gzip, and not at quality 0."""
+    """Whether an Accept-Encoding header allows gzip (not with quality 0)."""
     for part in header.lower().split(","):
         name, _, parameters = part.partition(";")
         if name.strip() in {"gzip", "x-gzip", "*"}:
@@ -37,6 +40,6 @@ def accepts_gzip(header: str) -> bool:
 
 
 def _gzip(body: bytes) -> bytes:
-    # Level 1: numbers written as text hold no more than it finds, and the levels above cost several times as much.
+    # Level 1: for numbers as text, higher levels save next to nothing and cost several times as much.
     stream = zlib.compressobj(1, zlib.DEFLATED, 31)
     return stream.compress(body) + stream.flush()

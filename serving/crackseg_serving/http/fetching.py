@@ -1,7 +1,8 @@
-"""An image from its URL: from hosts that the settings name and addresses that are public, within bounds of time and bytes.
+"""An image from its URL: from hosts that the settings allow and addresses that are public, within bounds of time and bytes.
 
-Called by `segmenting` with the first URL that a client sends; no other room imports it, for the library behind it. A name is resolved once,
-all its addresses are checked, and one of these is connected to; TLS checks the name. A redirect is a new URL, checked like the first.
+Imported by `segmenting` with the first URL that a client sends, because its library is large. A host name is resolved once, all
+its addresses are checked, and the connection goes to one of them; TLS verifies the name. A redirect is a new URL, checked like
+the first. Why so: docs/decisions/0010.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ async def fetch(
     grow: Callable[[int], None],
     acceptable: Callable[[Address], bool] = is_public,
 ) -> bytes:
-    """The bytes at `url`; `grow` hears of each part, `acceptable` says which addresses may be connected to.
+    """The bytes at `url`. `grow` is called with the size of each part; `acceptable` says which addresses may be connected to.
 
     Raises Problem (403, 502, 504), Refused (BAD_REQUEST, TOO_MANY_BYTES, OVERLOADED).
     """
@@ -72,15 +73,15 @@ async def fetch(
                     place = _next(place, answer.headers.get("Location", ""))
     except TimeoutError:
         raise Problem(
-            504, "Image source timed out", f"{place.host} did not give the image in time: try again later"
+            504, "Image source timed out", f"{place.host} did not send the image in time: try again later"
         ) from None
     except (ClientError, OSError, ValueError) as error:
         raise _broken(f"{place.host} {_what_broke(error)}") from None
-    raise _broken(f"the URL redirects more than {_REDIRECTS} times: give the one that it ends at")
+    raise _broken(f"the URL redirects more than {_REDIRECTS} times: give the final URL")
 
 
 def _session(acceptable: Callable[[Address], bool]) -> ClientSession:
-    """No cookies, no proxy or password from the environment, no connection that outlives the fetch."""
+    """A session without cookies, without proxies or passwords from the environment, whose connections end with the fetch."""
     connector = TCPConnector(resolver=_Resolver(acceptable), use_dns_cache=False, force_close=True)
     return ClientSession(
         connector=connector,
@@ -93,7 +94,7 @@ def _session(acceptable: Callable[[Address], bool]) -> ClientSession:
 
 
 class _Resolver(AbstractResolver):
-    """Resolves a name once, and refuses it where any of its addresses is not acceptable: the connection goes to what was checked."""
+    """Resolves a name once, and refuses it if any of its addresses is not acceptable. The connection goes to a checked address."""
 
     def __init__(self, acceptable: Callable[[Address], bool]) -> None:
         self._acceptable = acceptable
@@ -106,7 +107,7 @@ class _Resolver(AbstractResolver):
         addresses = {str(info[4][0]): info[0] for info in found}
         if not all(self._acceptable(parse(address)) for address in addresses):
             raise _not_allowed(
-                f"{host} has an address that is not public, and images are fetched from public ones only"
+                f"{host} has an address that is not public: images are fetched from public addresses only"
             )
         return [
             ResolveResult(
@@ -126,7 +127,7 @@ class _Resolver(AbstractResolver):
 
 
 def _read(url: str) -> URL:
-    """The parsed URL: what is checked is what is asked for. Raises Refused (BAD_REQUEST)."""
+    """The URL as the client library parses it, so that what is checked is what is requested. Raises Refused (BAD_REQUEST)."""
     try:
         place = URL(url)
     except ValueError:
@@ -141,7 +142,7 @@ def _read(url: str) -> URL:
 
 def _check(place: URL, hosts: tuple[str, ...]) -> None:
     if place.raw_user is not None or place.raw_password is not None:
-        raise _not_allowed("a URL with a user or a password is not taken: give one that needs none")
+        raise _not_allowed("a URL may not have a user or a password: give one that needs none")
     host, port = (place.raw_host or "").lower(), place.port or 0
     if not is_allowed(host, port, _OWN_PORTS[place.scheme], hosts):
         raise _not_allowed(
@@ -157,7 +158,7 @@ def _next(place: URL, location: str) -> URL:
     except ValueError:
         target = URL()
     if not location or target.scheme not in _OWN_PORTS or not target.raw_host:
-        raise _broken(f"{place.host} redirects to no http:// or https:// address")
+        raise _broken(f"{place.host} redirects to something other than an http:// or https:// URL")
     if (place.scheme, target.scheme) == ("https", "http"):
         raise _not_allowed(f"{place.host} redirects from https to http, which is not followed")
     return target
@@ -166,7 +167,7 @@ def _next(place: URL, location: str) -> URL:
 async def _body(answer: ClientResponse, limit: int, grow: Callable[[int], None], reach: Callable[[int], None]) -> bytes:
     host = answer.url.host
     if answer.status != 200:
-        raise _broken(f"{host} answered {answer.status}: check the URL, and that it needs no signing in")
+        raise _broken(f"{host} answered {answer.status}: check the URL, and that it can be read without signing in")
     if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _broken(f"{host} answered in an encoding that was not asked for")
     if (answer.content_length or 0) > limit:
@@ -185,7 +186,7 @@ async def _body(answer: ClientResponse, limit: int, grow: Callable[[int], None],
 
 
 def _what_broke(error: Exception) -> str:
-    """What happened, for a person who does not know the library; more of it would tell about the inside of a network."""
+    """What happened, in plain words. More detail could reveal the inside of the network to the client."""
     match error:
         case ClientConnectorDNSError():
             return "could not be resolved: check the URL's host"
@@ -207,5 +208,6 @@ def _not_allowed(detail: str) -> Problem:
 
 def _too_large(limit: int) -> Refused:
     return Refused(
-        Cause.TOO_MANY_BYTES, f"the image at the URL has more than {limit} bytes, the most that this server takes"
+        Cause.TOO_MANY_BYTES,
+        f"the image at the URL has more than {limit} bytes, the most that this server accepts: send a smaller image",
     )

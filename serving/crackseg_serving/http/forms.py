@@ -1,4 +1,7 @@
-"""The images in a body: the body itself, parts of a form, base64 or a URL in JSON; and what the sender says beside them."""
+"""The images in a request's body: the body itself, parts of a form, base64 or a URL in JSON, files of an archive.
+
+Called by `segmenting`. Pure, except that an archive's size is announced before it is unpacked.
+"""
 
 from __future__ import annotations
 
@@ -28,17 +31,17 @@ _PLAIN: Final = frozenset({b"", b"application/octet-stream", b"application/x-www
 
 @value
 class Sent:
-    """What has come: the images with the names of their files, in order."""
+    """What a body holds: the images with their file names, in order."""
 
     images: tuple[tuple[str, bytes], ...]
-    many: bool = False  # the answer is a list, however many there are
+    many: bool = False  # the answer is a list, even for one image
     archive: bool = False
     world_file: str | None = None
     url: str | None = None  # where the one image is still to be fetched from
 
 
 def image_limit(content_type: str, limit: int) -> int:
-    """How many bytes a body of this type may have so that its images have at most `limit`."""
+    """How many bytes a body of this content type may have if its images may have `limit`."""
     kind = content_type.lower()
     if kind.startswith("application/json"):
         return limit * 4 // 3 + _FORM_ALLOWANCE
@@ -48,11 +51,9 @@ def image_limit(content_type: str, limit: int) -> int:
 def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], None]) -> Sent:
     """The encoded images in a body: itself, a form's parts `image` or `images`, `{"image": "base64"}`, a zip archive's files.
 
-    Or the URL of one: `{"url": "https://…"}`, or a form's part `url`.
-
-    What an archive unpacks to has at most `limit` bytes, of which `grow` hears first.
-
-    Raises Refused (BAD_REQUEST, TOO_MANY_BYTES) with what is missing, Problem 415 for a type that holds no image.
+    Or the URL of one: `{"url": "https://…"}`, or a form's part `url`. An archive may unpack to at most `limit` bytes; `grow` is called
+    with their number before it is unpacked. Raises Refused (BAD_REQUEST, TOO_MANY_BYTES, OVERLOADED), or Problem 415 for a content
+    type that holds no image.
     """
     kind, options = parse_options_header(content_type)
     if kind == b"multipart/form-data":
@@ -60,7 +61,7 @@ def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], 
     elif kind == b"application/json":
         sent = _from_json(body)
     elif kind in _ARCHIVES:
-        from crackseg_serving.http.archive import unpack  # what few send, the start need not wait for
+        from crackseg_serving.http.archive import unpack  # rarely needed, so not part of every start
 
         sent = Sent(unpack(body, MOST_IMAGES, limit, grow), many=True, archive=True)
     elif kind in _PLAIN or kind.startswith(b"image/"):
@@ -69,13 +70,13 @@ def images_of(body: bytes, content_type: str, limit: int, grow: Callable[[int], 
         raise Problem(
             415,
             "Unsupported media type",
-            f"{kind.decode('latin-1')} holds no image: send image/jpeg, image/png …, multipart/form-data, application/json or "
-            "application/zip",
+            f"the content type {kind.decode('latin-1')!r:.100} is not supported: send image/jpeg, image/png …, multipart/form-data, "
+            "application/json or application/zip",
         )
     if not sent.many and sent.url is None and not sent.images[0][1]:
         raise Refused(
             Cause.BAD_REQUEST,
-            "there is no image in the request: send its bytes as the body, or as part `image` of a form",
+            "the request has no image: send its bytes as the body, or as the part `image` of a form",
         )
     return sent
 
@@ -91,9 +92,10 @@ def _from_json(body: bytes) -> Sent:
         return Sent((), url=url)
     if not isinstance(text, str) or url is not None:
         raise Refused(
-            Cause.BAD_REQUEST, 'the JSON has no image: send {"image": "the file in base64"} or {"url": "https://…"}'
+            Cause.BAD_REQUEST,
+            'the JSON has no image: it must be {"image": "the file in base64"} or {"url": "https://…"}',
         )
-    try:  # programs that write base64 begin a new line after every 76 letters
+    try:  # many base64 encoders break lines after 76 characters
         return Sent((("", base64.b64decode(text.replace("\n", "").replace("\r", ""), validate=True)),))
     except (binascii.Error, ValueError) as error:
         raise Refused(Cause.BAD_REQUEST, f"`image` is not base64: {error}") from None
@@ -150,16 +152,18 @@ def _from_form(body: bytes, boundary: bytes) -> Sent:
         parser.write(body)
         parser.finalize()
     except (MultipartParseError, ValueError) as error:
-        raise Refused(Cause.BAD_REQUEST, f"the form could not be read: {error}") from None
+        raise Refused(Cause.BAD_REQUEST, f"the form is malformed: {error}") from None
     found = [part for part in form.parts if part.name in {"image", "images"}]
     urls = [part.content.decode("utf-8", "replace").strip() for part in form.parts if part.name == "url"]
     if urls and (found or len(urls) > 1):
-        raise Refused(Cause.BAD_REQUEST, "the form has more than one part `url`, or images beside it: send one of them")
+        raise Refused(
+            Cause.BAD_REQUEST, "the form has several parts `url`, or a `url` and images: send one or the other"
+        )
     if not found and not urls:
-        names = ", ".join(sorted({part.name for part in form.parts})[:8]) or "none"
-        raise Refused(Cause.BAD_REQUEST, f"the form has no part named `image`; its parts: {names}")
+        names = ", ".join(sorted({part.name for part in form.parts})[:8]) or "no part at all"
+        raise Refused(Cause.BAD_REQUEST, f"the form has no part named `image`, only: {names}")
     if len(found) > MOST_IMAGES:
-        raise Refused(Cause.BAD_REQUEST, f"the form has {len(found)} images: send {MOST_IMAGES} at most")
+        raise Refused(Cause.BAD_REQUEST, f"the form has {len(found)} images: send at most {MOST_IMAGES}")
     many = len(found) > 1 or any(part.name == "images" for part in found)
     world = next((part.content for part in form.parts if part.name == "worldfile"), None)
     return Sent(

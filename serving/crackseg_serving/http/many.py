@@ -1,6 +1,6 @@
-"""Several photographs in one request: each answered for itself, as a list in their order or line by line as they are done.
+"""Several images in one request: answered as a list in their order, or line by line as they are done.
 
-Called by `segmenting`. A photograph that cannot be answered has a problem in its place; the others are not touched by it.
+Called by `segmenting`. An image that fails has a problem document in its place; the others are not affected.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from crackseg_serving.http.messages import Request
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 
 _LOG = logging.getLogger("crackseg.http")
-_AT_ONCE: Final = 4  # photographs of one request: others have their turn too
+_AT_ONCE: Final = 4  # images of one request, so that other requests get their turn
 
-Work = Callable[[bytes, Ticket], bytes]  # a photograph's file in, its JSON document out
+Work = Callable[[bytes, Ticket], bytes]  # an image file in, its JSON document out
 Entries = AsyncGenerator[tuple[int, bytes], None]
 
 
 async def as_list(entries: Entries) -> bytes:
-    """All entries as one JSON array, in the order in which the photographs came."""
+    """All entries as one JSON array, in the order in which the images came."""
     found = [entry async for entry in entries]
     return b"[" + b",".join(entry for _, entry in sorted(found)) + b"]"
 
 
 async def as_lines(entries: Entries, held: ExitStack) -> AsyncGenerator[bytes, None]:
-    """A line for each entry as soon as it is there, after an empty part at once. `held` is let go at the end of all."""
+    """A line for each entry as soon as it is there, after an immediate empty part. `held` is released at the end, however that comes."""
     with held:
         try:
             yield b""
@@ -50,9 +50,9 @@ async def as_lines(entries: Entries, held: ExitStack) -> AsyncGenerator[bytes, N
 async def each(
     engine: Engine, request: Request, ticket: Ticket, images: Sequence[tuple[str, bytes]], work: Work
 ) -> Entries:
-    """The place and the entry (a JSON object) of each image, as they are done, a few at once.
+    """The position and the entry (a JSON object) of each image as it is done; a few are processed at once.
 
-    Where the client leaves or the generator is closed, what is still being done is called off. Raises Refused (CLIENT_GONE).
+    If the client disconnects or the generator is closed, the rest is dropped. Raises Refused (CLIENT_GONE).
     """
     waiting = deque(enumerate(images))
     running: dict[asyncio.Future[bytes], tuple[int, str, Ticket]] = {}

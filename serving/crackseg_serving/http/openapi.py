@@ -1,6 +1,6 @@
-"""`/openapi.json`: what the server takes and gives, path by path, as OpenAPI 3.1.
+"""`/openapi.json`: what the server accepts and answers, path by path, as OpenAPI 3.1.
 
-A test holds its paths to be those of the routes, and asks a real server what it promises.
+A test holds its paths equal to those of `routes`, and another one asks a real server for everything that it promises.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Json = dict[str, Any]
 _TEXT: Final = {"type": "string"}
 _WHOLE: Final = {"type": "integer"}
 _TRUTH: Final = {"type": "boolean"}
+_POSITIVE: Final = {"type": "number", "exclusiveMinimum": 0}
 _PARAMETERS: Final = {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 _DATATYPE: Final = {"enum": list(DATATYPES)}
 _DURATION: Final = {"$ref": "#/components/schemas/Duration"}
@@ -37,7 +38,7 @@ def build() -> Json:
         "info": {
             "title": "crackseg-serving",
             "version": __version__,
-            "description": "Finds cracks in photographs; and any tensor's way through the model, by the Open Inference Protocol.",
+            "description": "Finds and measures cracks in photographs, and runs the model on tensors by the Open Inference Protocol.",
         },
         "paths": {
             "/": {"get": _page()},
@@ -50,7 +51,12 @@ def build() -> Json:
             "/v2/models": {"get": _get("The names of what is served", _ref("Models"), [503])},
             "/v2/models/stats": {"get": _get("Statistics of all models", _ref("Statistics"), [503])},
             "/v2/repository/index": {
-                "get": _get("The model and its state", _ref("Index"), [400], [_query("ready", _TRUTH)]),
+                "get": _get(
+                    "The model and its state",
+                    _ref("Index"),
+                    [400],
+                    [_query("ready", _TRUTH, "Leave out a model that is not ready")],
+                ),
                 "post": {
                     **_get("The model and its state", _ref("Index"), [400, 408, 413, 415, 429]),
                     "requestBody": {"content": _content(_object(ready=_TRUTH))},
@@ -58,7 +64,7 @@ def build() -> Json:
             },
             "/v2/repository/models/{model}/load": {"post": _no_change("load")},
             "/v2/repository/models/{model}/unload": {"post": _no_change("unload")},
-            "/model/info": {"get": _get("What is served and how it is fed", {"type": "object"}, [503])},
+            "/model/info": {"get": _get("What is served, its input, output and limits", _ref("ModelInfo"), [503])},
             "/openapi.json": {"get": _get("This document", {"type": "object"})},
             "/health": {"get": _get("Whether the process is alive", {"type": "object"}, [503])},
             "/ready": {"get": _get("Whether requests should come", _ref("Ready"), [503])},
@@ -109,14 +115,13 @@ def _segment() -> Json:
     encoded = {"type": "string", "contentEncoding": "base64"}
     kinds = ("image/jpeg", "image/png", "image/tiff", "image/webp", "image/bmp", "application/octet-stream")
     parameters = [
-        _query("output", {"enum": [str(output) for output in Output]}),
-        *(
-            _query(name, {"type": "number", "exclusiveMinimum": 0})
-            for name in (scales.PIXEL, scales.LENGTH, scales.MARKER)
-        ),
-        _query(scales.LINE, {"type": "string", "pattern": _FOUR_NUMBERS}),
-        _query(scales.ERROR, {"type": "number", "minimum": 0, "exclusiveMaximum": 100}),
-        _query("worldFile", _TEXT),
+        _query("output", {"enum": [str(output) for output in Output]}, "What to answer; without it, Accept decides"),
+        _query(scales.PIXEL, _POSITIVE, "The scale: how large a pixel is"),
+        _query(scales.LENGTH, _POSITIVE, "The scale: how far the two points of referenceLine are apart"),
+        _query(scales.MARKER, _POSITIVE, "The scale: how wide the printed markers in the image are"),
+        _query(scales.LINE, {"type": "string", "pattern": _FOUR_NUMBERS}, "Two points in pixels: x1,y1,x2,y2"),
+        _query(scales.ERROR, {"type": "number", "minimum": 0, "exclusiveMaximum": 100}, "Uncertainty of the scale"),
+        _query("worldFile", _TEXT, "Where the image lies: A,D,B,E,C,F, as a world file has them"),
         _timeout(),
     ]
     operation = _get(
@@ -134,16 +139,16 @@ def _segment() -> Json:
 
 
 def _page() -> Json:
-    there = {"description": "A page for people, with everything in it", "content": {"text/html": {}}}
-    same = {"description": "The client has it, by If-None-Match"}
-    return {"summary": "Photographs in a browser", "responses": {"200": there, "304": same}}
+    there = {"description": "The page for people, in one document", "content": {"text/html": {}}}
+    same = {"description": "The client already has it (If-None-Match)"}
+    return {"summary": "The page for people", "responses": {"200": there, "304": same}}
 
 
 def _metrics() -> Json:
     texts: Json = {"text/plain": {}, "application/openmetrics-text": {}}
     return {
-        "summary": "Figures for Prometheus",
-        "responses": {"200": {"description": "Prometheus' text", "content": texts}},
+        "summary": "Metrics",
+        "responses": {"200": {"description": "Prometheus text format, or OpenMetrics", "content": texts}},
     }
 
 
@@ -178,8 +183,8 @@ def _binary() -> Json:
     return {"application/octet-stream": {}}
 
 
-def _query(name: str, schema: Json) -> Json:
-    return {"name": name, "in": "query", "schema": schema}
+def _query(name: str, schema: Json, description: str) -> Json:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
 
 
 def _timeout() -> Json:
@@ -187,7 +192,7 @@ def _timeout() -> Json:
         "name": "X-Request-Timeout",
         "in": "header",
         "description": "Seconds after which the answer is of no use",
-        "schema": {"type": "number", "exclusiveMinimum": 0},
+        "schema": _POSITIVE,
     }
 
 
@@ -223,6 +228,7 @@ def _schemas() -> Json:
             name=_TEXT, versions=_list(_TEXT), platform=_TEXT, inputs=_list(tensor), outputs=_list(tensor)
         ),
         "ModelConfig": config,
+        "ModelInfo": _model_info(),
         "Index": _list(_all(name=_TEXT, version=_TEXT, state=_TEXT, reason=_TEXT)),
         "Duration": _all(count=_WHOLE, ns=_WHOLE),
         "Statistics": _all(model_stats=_list(_statistics())),
@@ -246,6 +252,20 @@ def _inference() -> Json:
         ),
         "InferenceAnswer": _object(*answer, **answer, id=_TEXT),
     }
+
+
+def _model_info() -> Json:
+    figures, shape = _list({"type": "number"}), _list({"type": ["integer", "null"]})
+    tensor: Json = {"name": _TEXT, "datatype": _DATATYPE, "shape": shape, "layout": {"enum": ["NCHW", "NHWC"]}}
+    return _all(
+        **dict.fromkeys(("name", "version", "digest", "provider", "precision"), _TEXT),
+        thresholdPercent=_WHOLE,
+        input=_all(**tensor, channels=_TEXT, range=_TEXT, mean=figures, std=figures, multiple=_list(_WHOLE)),
+        output=_all(**tensor, activation=_TEXT, classes=_list(_TEXT), crackChannel=_WHOLE),
+        tiles=_all(height=_WHOLE, width=_WHOLE, overlap=_WHOLE, whole=_TRUTH),
+        limits=_all(bytes=_WHOLE, pixels=_WHOLE, seconds=_WHOLE, waitingRequests=_WHOLE),
+        metadata={"type": "object", "additionalProperties": _TEXT},
+    )
 
 
 def _statistics() -> Json:

@@ -1,4 +1,7 @@
-"""What machines and operators ask of a server: is it alive, is it ready, what does it serve, how is it doing."""
+"""What kubelet, Prometheus and people ask: is the server alive, is it ready, what does it serve, how is it doing.
+
+Called by the application through `routes`. Bodies are small and no model is run.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from crackseg_serving.runtime.signature import Signature, TensorSpec
 
 
 async def health(engine: Engine, _request: Request) -> Response:
-    """Alive as long as this is answered, while the model is being loaded too; 503 where the session hangs or its card has failed."""
+    """200 while the process is alive, also while the model loads; 503 if the session hangs or its card has failed."""
     state = engine.state
     if engine.alive:
         return Response.json({"status": "alive"})
@@ -19,19 +22,19 @@ async def health(engine: Engine, _request: Request) -> Response:
 
 
 async def ready(engine: Engine, _request: Request) -> Response:
-    """200 while requests should come, else 503; always with the reason."""
+    """200 while the server wants requests, else 503; always with the reason."""
     state = engine.state
     document = {"ready": state.ready, "reason": state.reason, "message": state.message}
     return Response.json(document, status=200 if state.ready else 503)
 
 
 async def metrics(engine: Engine, request: Request) -> Response:
-    """Prometheus' text, or OpenMetrics where that is accepted."""
+    """Prometheus text format, or OpenMetrics if that is accepted."""
     return Response(*engine.metrics.exposition(request.headers.get("accept", "")))
 
 
 async def model_info(engine: Engine, _request: Request) -> Response:
-    """What is served, how it is fed, and what it says of itself."""
+    """What is served, its input and output, the limits, and the model's own metadata."""
     try:
         model = engine.model
     except Refused as refused:

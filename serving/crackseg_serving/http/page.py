@@ -1,4 +1,4 @@
-"""`GET /`: the page for people, as a browser likes to get it: compressed, kept until it changes, with a strict policy."""
+"""`GET /`: the page for people, compressed, cacheable until it changes, with a strict Content-Security-Policy."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from crackseg_serving.http.messages import Request, Response
 
 
 async def page_document(_engine: Engine, request: Request) -> Response:
-    """The page; 304 where the client has it. It is there while the model is being loaded, too."""
-    from crackseg_serving.page import page  # made when first asked for: a start need not wait for it
+    """The page, or 304 if the client has it. It is served while the model is still loading, too."""
+    from crackseg_serving.page import page  # built at the first request, so that the start need not wait for it
 
     document = page()
     small = accepts_gzip(request.headers.get("accept-encoding", ""))
     tag = f'"{document.digest}{"-gzip" if small else ""}"'
     headers = {
         "ETag": tag,
-        "Cache-Control": "no-cache",  # kept, but asked for again: the next version may have another page
+        "Cache-Control": "no-cache",  # the browser keeps it but revalidates: the next version may have another page
         "Vary": "Accept-Encoding",
         "Content-Security-Policy": document.policy,
         "X-Content-Type-Options": "nosniff",
@@ -29,5 +29,5 @@ async def page_document(_engine: Engine, request: Request) -> Response:
 
 
 def _has(given: str, tag: str) -> bool:
-    """Whether an If-None-Match names `tag`; proxies may have made it a weak one."""
+    """Whether an If-None-Match header names `tag`; a proxy may have made it a weak one."""
     return given.strip() == "*" or tag in {part.strip().removeprefix("W/") for part in given.split(",")}

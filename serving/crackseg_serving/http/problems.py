@@ -32,7 +32,7 @@ _LATER: Final = {Cause.NOT_READY: "2", Cause.OVERLOADED: "1", Cause.TIMED_OUT: "
 
 
 class Problem(Exception):  # noqa: N818 - RFC 9457's word
-    """An answer that is a problem document; raised by handlers for what only HTTP knows."""
+    """An answer that is a problem document; raised by handlers for errors that only HTTP knows."""
 
     def __init__(self, status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -45,7 +45,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457's word
 
 
 def from_refusal(refused: Refused) -> Problem:
-    """The problem that a refusal of the engine is on the wire."""
+    """The problem document's content for a refusal of the engine."""
     status, title = _STATUS[refused.cause]
     later = str(refused.retry_after) if refused.retry_after else _LATER.get(refused.cause)
     return Problem(status, title, refused.message, {"Retry-After": later} if later else None)

@@ -1,6 +1,6 @@
-"""The scale of a photograph as its sender says it: by the size of a pixel, two points, or the size of a marker in it.
+"""The scale of an image as its sender gives it: the size of a pixel, two points a known distance apart, or the size of a marker.
 
-Called by `segmenting`. One way of the three, and how exactly it is known.
+Called by `segmenting`. Exactly one of the three, and its uncertainty.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ _LEAST, _MOST = 1e-6, 1e6  # millimetres: a nanometre to a kilometre
 
 
 def read_scale(query: Mapping[str, str]) -> Scale | MarkerSize | None:
-    """What the query says of the scale; None where it says nothing. Raises Refused."""
+    """The scale in the query, or the size of the markers to find it by; None if there is neither. Raises Refused (BAD_REQUEST)."""
     ways = [name for name in (PIXEL, LENGTH, MARKER) if name in query]
     if len(ways) > 1:
-        raise _bad(f"{' and '.join(ways)} both give the scale: send one of them")
+        raise _bad(f"{' and '.join(ways)} each give the scale: send one of them")
     if (LINE in query) != (LENGTH in query):
         raise _bad(f"{LINE} and {LENGTH} belong together: send both")
     error = _number(query, ERROR) if ERROR in query else 0.0
@@ -32,7 +32,7 @@ def read_scale(query: Mapping[str, str]) -> Scale | MarkerSize | None:
         raise _bad(f"{ERROR} is {query[ERROR]!r}, but must be a number from 0 to below 100")
     if not ways:
         if ERROR in query:
-            raise _bad(f"{ERROR} says how exact a scale is, and there is none: send {PIXEL}, {LENGTH} or {MARKER} too")
+            raise _bad(f"{ERROR} needs a scale: send {PIXEL}, {LENGTH} or {MARKER} too")
         return None
     value = _number(query, ways[0])
     if not _LEAST <= value <= _MOST:
@@ -54,7 +54,7 @@ def _reference(line: str, millimetres: float, error: float) -> Scale:
 
 
 def _number(query: Mapping[str, str], name: str) -> float:
-    """NaN is what is no number: it passes no comparison."""
+    """The number, or NaN for anything else, which then fails every comparison."""
     try:
         value = float(query[name])
     except ValueError:

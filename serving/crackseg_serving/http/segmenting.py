@@ -1,4 +1,7 @@
-"""`POST /v1/segment`: a photograph in; a mask, an overlay, measurements or one of their other forms out."""
+"""`POST /v1/segment`: one image or several in; masks, overlays, measurements and their other forms out.
+
+Called by the application through `routes`. Reads the request and its body, and hands each image to `segmentation`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ _TYPES: Final = {
 }
 _LINES: Final = "application/x-ndjson"
 _IN_THE_LOOP: Final = 4 << 20  # bytes: a millisecond or two for a form
-#: What a type in Accept stands for, where `?output=` does not say more.
+#: The output that a type in Accept stands for, if there is no `?output=`.
 _ACCEPTED: Final = {
     "image/png": Output.MASK,
     "image/*": Output.MASK,
@@ -50,9 +53,9 @@ _ACCEPTED: Final = {
 
 
 async def segment_image(engine: Engine, request: Request) -> Response:
-    """Answer one photograph, or several. Raises Refused or Problem."""
+    """Answer one image, or several. Raises Refused or Problem."""
     output, scale = _output(request), read_scale(request.query)
-    engine.model  # noqa: B018 - refuse before the body where there is no model yet
+    engine.model  # noqa: B018 - refuse before reading the body if there is no model yet
     content_type = request.headers.get("content-type", "")
     limit = image_limit(content_type, engine.settings.max_bytes)
     with ExitStack() as held:
@@ -75,19 +78,18 @@ async def segment_image(engine: Engine, request: Request) -> Response:
         if not output.in_json:
             raise Refused(
                 Cause.BAD_REQUEST,
-                f"several images are answered in JSON, and {output.value} is none: ask for output=json, rle or geojson, or "
-                "send one image",
+                f"several images are answered in JSON, which has no {output.value}: ask for output=json, geojson or rle, or send one image",
             )
         entries = each(engine, request, ticket, sent.images, work)
         if not lines:
             return Response(await as_list(entries))
         stream = as_lines(entries, held.pop_all())
-        await anext(stream)  # from here on its end lets go of what is held, whoever ends it
+        await anext(stream)  # from here on the stream's end releases what is held, whoever ends it
         return Response(b"", _LINES, stream=stream)
 
 
 async def _read(body: bytes, content_type: str, limit: int, grow: Callable[[int], None]) -> Sent:
-    """The images in a body; a large one or an archive is taken apart beside the event loop."""
+    """The images in a body; a large body or an archive is taken apart in a thread, off the event loop."""
     if len(body) <= _IN_THE_LOOP and "zip" not in content_type:
         return images_of(body, content_type, limit, grow)
     return await asyncio.to_thread(images_of, body, content_type, limit, grow)
@@ -99,10 +101,10 @@ async def _fetch(engine: Engine, request: Request, url: str, ticket: Ticket, gro
         raise Problem(
             403,
             "URL not allowed",
-            "this server fetches no images: send the file itself, or name the URL's host in "
+            "this server does not fetch images: send the file itself, or allow the URL's host in "
             "spec.serving.imageURL.allowedHosts of the CrackSegModel (IMAGE_URL_HOSTS)",
         )
-    # The client's library comes with the first that asks, and not in the event loop: most servers never fetch anything.
+    # The library is imported with the first URL, and off the event loop: most servers never fetch anything.
     await asyncio.to_thread(importlib.import_module, "crackseg_serving.http.fetching")
     from crackseg_serving.http.fetching import fetch
 
@@ -115,7 +117,7 @@ def _wants_lines(request: Request) -> bool:
 
 
 def _placement(request: Request, file: str | None) -> Placement | None:
-    """Where the picture lies, by `?worldFile=` or the form's part `worldfile`."""
+    """Where the image lies, according to `?worldFile=` or the form's part `worldfile`."""
     text = request.query.get("worldFile", file)
     try:
         return None if text is None else read_world_file(text)
@@ -124,7 +126,7 @@ def _placement(request: Request, file: str | None) -> Placement | None:
 
 
 def _output(request: Request) -> Output:
-    """`?output=` decides; without it the first type of `Accept` that we have; without that, JSON."""
+    """`?output=` decides; without it the first known type in `Accept`; without `Accept`, JSON."""
     wanted = request.query.get("output")
     if wanted is not None:
         if wanted not in set(Output):
@@ -137,6 +139,6 @@ def _output(request: Request) -> Output:
     raise Problem(
         406,
         "Not acceptable",
-        f"there is no {accept:.100}: accept {', '.join(kind for kind in _ACCEPTED if kind and '*' not in kind)}, "
-        f"or give ?output={'|'.join(Output)}",
+        f"none of the types in Accept ({accept:.100}) can be given: accept "
+        f"{', '.join(kind for kind in _ACCEPTED if kind and '*' not in kind)}, or ask for ?output={'|'.join(Output)}",
     )

@@ -1,4 +1,4 @@
-"""Below `/v2`: the Open Inference Protocol's paths that describe and do not infer, with Triton's extensions.
+"""Below `/v2`: the Open Inference Protocol's paths except inference itself, with Triton's extensions.
 
 https://github.com/kserve/open-inference-protocol (REST); for config, index and stats Triton's protocol documents.
 """
@@ -19,8 +19,8 @@ from crackseg_serving.http.problems import Problem
 from crackseg_serving.http.work import timeout_of
 from crackseg_serving.inference import describe
 
-_INDEX_BYTES = 1 << 16
-#: Where Triton's clients look for what is not served, often before anything else: more than "not found" is due to them.
+_INDEX_BYTES = 1 << 16  # the largest body of an index request
+#: What Triton's clients ask for and this server does not have: they get the reason, not just "not found".
 _NOT_SERVED: Final = (
     (re.compile(r"/v2/(system|cuda)sharedmemory/.*"), describe.NO_SHARED_MEMORY),
     (re.compile(r"/v2/(models/[^/]+/)?trace/setting|/v2/logging"), describe.NO_SETTINGS),

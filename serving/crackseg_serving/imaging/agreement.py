@@ -1,6 +1,6 @@
-"""How far two masks of the same pictures agree: the one figure by which a faster way to compute a model is judged.
+"""How well two masks of the same images agree: the figure by which a faster way to compute a model is judged.
 
-Used where a file of smaller precision is made, and by the server that chooses among those that a file brings.
+Used by `crackseg_models quantize` and `bundle`, and by the server when it chooses among variants.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from crackseg_serving.values import value
 
-#: Of the masks, which another precision has to leave as they are.
+#: The agreement that another precision must reach.
 LEAST_AGREEMENT: Final = 0.98
 
 
@@ -34,7 +34,7 @@ class Overlap:
 
 
 def overlap(found: NDArray[Any], expected: NDArray[Any]) -> Overlap:
-    """Compare two masks [H, W]; what is not nought is crack."""
+    """Compare two masks [H, W]; non-zero is crack."""
     found, expected = found != 0, expected != 0
     return Overlap(
         int(np.count_nonzero(expected)),

@@ -1,6 +1,6 @@
-"""A mask with one bit a pixel, for pictures too large for a byte each: written from the top, turned, and encoded.
+"""A mask with one bit per pixel, for images too large for a byte per pixel: written from the top, turned, and encoded.
 
-Made by the segmentation of large pictures; its encodings are those of `render` and `rle`.
+Made by `large`; encoded by `render` and `rle`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _STEP: Final = 256  # rows or columns unpacked at a time, a multiple of 8
 
 
 class BitMask:
-    """The mask of a picture; where nothing has been written it is empty."""
+    """The mask of an image, empty where nothing has been written."""
 
     def __init__(self, height: int, width: int) -> None:
         self.shape = (height, width)

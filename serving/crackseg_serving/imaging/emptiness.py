@@ -1,6 +1,6 @@
-"""A cheap look at a tile before the model's: whether anything in it is a dark line at all.
+"""A cheap check of a tile before the model runs: whether anything in it could be a dark line.
 
-Called by the tiling where the settings say so. Deterministic, some milliseconds for 512 x 512 pixels; docs/performance.md has what it
+Called by `tiling` if SKIP_EMPTY_TILES is enabled. Deterministic; some milliseconds for 512 x 512 pixels. docs/performance.md says what it
 loses and gains on photographs.
 """
 
@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_REDUCED: Final = 4  # times smaller: a hairline is then still a grey line, a grain of stone is gone
-_LENGTH: Final = 15  # of the lines looked for, in reduced pixels
+_REDUCED: Final = 4  # times smaller: a hairline is still a grey line then, but a grain of stone is gone
+_LENGTH: Final = 15  # of the lines that are looked for, in reduced pixels
 _ANGLES: Final = range(0, 180, 22)
-_GROUND: Final = 4.0  # the ground is what a Gaussian of so many reduced pixels leaves
-_CELL: Final = 32  # reduced pixels: contrast is judged cell by cell, so that it does not depend on the size of tiles
-#: A cell may hold a crack where its darkest line is so dark against its ground, of 255: cracks in close-ups are, and fill whole cells;
+_GROUND: Final = 4.0  # the ground is the tile after a Gaussian of so many reduced pixels
+_CELL: Final = 32  # reduced pixels: contrast is judged cell by cell, so that the size of tiles does not matter
+#: A cell may hold a crack if its darkest line is at least so much darker than its ground (of 255), as in close-ups,
 FAINT: Final = 16.0
-#: or so much darker than its pixels deviate: hairlines in photographs from far.
+#: or so many times darker than the deviation of its pixels, as for hairlines seen from afar.
 OUTSTANDING: Final = 1.5
 
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 
 class ImageError(Exception):
-    """A picture that cannot be taken; its text says why and what to send instead."""
+    """A picture that is refused; the text says why and what to send instead, as one clause without a full stop."""
 
 
 class NotAnImage(ImageError):  # noqa: N818 - named by what it says about the picture
-    """The bytes are not a picture of any kind we know."""
+    """The bytes are not a picture in any format that is known here."""
 
 
 class UnsupportedImage(ImageError):  # noqa: N818
-    """A picture, but of a kind that is not taken."""
+    """A picture, but in a format or variant that is not supported."""
 
 
 class TruncatedImage(ImageError):  # noqa: N818
@@ -28,10 +28,10 @@ class TooManyPixels(ImageError):  # noqa: N818
     def __init__(self, width: int, height: int, max_pixels: int, max_side: int) -> None:
         self.width, self.height, self.max_pixels, self.max_side = width, height, max_pixels, max_side
         super().__init__(
-            f"The image has {width} x {height} pixels; the limit is {max_pixels} pixels and {max_side} a side. "
-            "Send it in parts or scaled down."
+            f"the image has {width} x {height} pixels, and the limit is {max_pixels} pixels and {max_side} a side: "
+            "send it in parts or scaled down"
         )
 
 
 class CalibrationFailed(ImageError):  # noqa: N818
-    """The picture has no marker that its scale could be taken from."""
+    """The picture has no marker from which its scale could be computed."""

@@ -1,6 +1,6 @@
-"""Where a camera says that it stood: the GPS directory of a JPEG's EXIF block.
+"""The position of the camera: the GPS directory of a JPEG's EXIF block.
 
-Called by the answers for GeoJSON. A block that is damaged or says nothing of it gives None, never an error.
+Called by the answers for GeoJSON and JSON. A block that is damaged or has no position gives None, never an error.
 https://www.cipa.jp/std/documents/e/DC-008-2012_E.pdf, 4.6.6.
 """
 

@@ -1,7 +1,7 @@
-"""Cracks as GeoJSON (RFC 7946) for maps: a collection with one feature a crack.
+"""Cracks as GeoJSON (RFC 7946) for maps: a collection with one feature per crack.
 
-Called by the answers. What the coordinates are stands in the foreign member `placement`, for the format knows only longitude and
-latitude, and most pictures come without.
+Called by the answers. The format knows only longitude and latitude, which most images lack, so a foreign member `placement` says what
+the coordinates are.
 """
 
 from __future__ import annotations

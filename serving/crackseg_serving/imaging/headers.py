@@ -1,8 +1,8 @@
-"""Read a picture's kind, size and orientation from its first bytes, and see whether its last ones are there.
+"""Read a picture's format, size and orientation from its header, and check that the end of the file is there.
 
-Called by `decode`, before any pixel is: OpenCV has no way to ask for the size alone, and it takes a file that ends early
-without a word in some of its versions. Every reader walks the file's own structure by steps of at least one byte, so
-that no input makes it hang. Why not a library: docs/decisions (image headers).
+Called by `decode` before any pixel is decoded: OpenCV cannot tell the size alone, and some of its versions accept a file that
+ends early without an error. Every reader advances by at least one byte per step, so no input can make it hang. Why this
+is not a library's job: docs/decisions/0007.
 """
 
 from __future__ import annotations
@@ -69,35 +69,37 @@ def read_facts(data: bytes | bytearray | memoryview) -> ImageFacts:
             return _read(reader, data)
     for magic, name in _REFUSED:
         if magic.match(head):
-            raise UnsupportedImage(f"This is {name}; send JPEG, PNG, TIFF, WebP or BMP.")
+            raise UnsupportedImage(f"the file is {name}, which is not supported: send JPEG, PNG, TIFF, WebP or BMP")
     if not head:
-        raise NotAnImage("The body is empty; send an image file: JPEG, PNG, TIFF, WebP or BMP.")
-    raise NotAnImage("The bytes are not an image; send a file of JPEG, PNG, TIFF, WebP or BMP.")
+        raise NotAnImage("the image is empty: send a file in JPEG, PNG, TIFF, WebP or BMP")
+    raise NotAnImage("the bytes are not an image: send a file in JPEG, PNG, TIFF, WebP or BMP")
 
 
 def _read(reader: Callable[[bytes], ImageFacts], data: bytes | bytearray | memoryview) -> ImageFacts:
     try:
         facts = reader(data if isinstance(data, bytes) else bytes(data))
     except (struct.error, IndexError, OverflowError) as error:
-        raise TruncatedImage("The image file ends before its header does; send the whole file.") from error
+        raise TruncatedImage("the image file ends before its header does: send the whole file") from error
     except ImageError:
         raise
     if facts.width < 1 or facts.height < 1:
-        raise TruncatedImage("The image's header gives no size; the file is damaged.")
+        raise TruncatedImage("the image's header gives no size, so the file is damaged: send the original")
     return facts
 
 
 def damaged(facts: ImageFacts) -> TruncatedImage:
-    """What is to be said of a file whose pixels do not come."""
-    return TruncatedImage(f"The {facts.format} file is damaged or ends early; its pixels cannot be decoded.")
+    """The error for a file whose pixels cannot be decoded."""
+    return TruncatedImage(
+        f"the {facts.format} file is damaged or ends early, and its pixels cannot be decoded: send the original, whole file"
+    )
 
 
 def _ends_early(kind: str) -> TruncatedImage:
-    return TruncatedImage(f"The {kind} file ends before the image does; send the whole file.")
+    return TruncatedImage(f"the {kind} file ends before the image does: send the whole file")
 
 
 def _too_many_parts(kind: str) -> TruncatedImage:
-    return TruncatedImage(f"The {kind} file has too many parts; it is damaged.")
+    return TruncatedImage(f"the {kind} file has too many parts, so it is damaged: send the original, or save it again")
 
 
 #: Before the compressed part of a JPEG: what begins a segment. In that part no end marker can stand but the end's.
@@ -126,7 +128,9 @@ def _read_jpeg(data: bytes) -> ImageFacts:
         if marker in (0x01, 0xD8, _JPEG_END):
             continue  # markers without a length
         if marker in _JPEG_UNUSUAL:
-            raise UnsupportedImage("This is a lossless or otherwise unusual kind of JPEG; send it as PNG.")
+            raise UnsupportedImage(
+                "the file is a lossless or otherwise unusual kind of JPEG, which is not supported: send it as PNG"
+            )
         length = struct.unpack_from(">H", data, at)[0]
         if marker in _JPEG_SIZES and not frame:
             frame = data[at - 1 : at + length]
@@ -151,7 +155,7 @@ def _check_scans(data: bytes, at: int, facts: ImageFacts) -> None:
 def _jpeg_facts(frame: bytes, orientation: int, in_first_scan: int) -> ImageFacts:
     height, width = struct.unpack_from(">HH", frame, 4)
     if max(height, width) > _JPEG_LARGEST:
-        raise UnsupportedImage(f"This JPEG has a side of more than {_JPEG_LARGEST} pixels; send it as PNG or TIFF.")
+        raise UnsupportedImage(f"the JPEG has a side of more than {_JPEG_LARGEST} pixels: send it as PNG or TIFF")
     return ImageFacts("JPEG", width, height, orientation, _jpeg_coefficients(frame, width * height, in_first_scan))
 
 
@@ -168,7 +172,7 @@ def _jpeg_coefficients(frame: bytes, pixels: int, in_first_scan: int) -> int | N
 
 def _read_png(data: bytes) -> ImageFacts:
     if data[12:16] != b"IHDR":
-        raise TruncatedImage("The PNG file has no header chunk; it is damaged.")
+        raise TruncatedImage("the PNG file has no header chunk, so it is damaged: send the original")
     width, height = struct.unpack_from(">II", data, 16)
     orientation, at, notes = 1, 8, 0
     for _ in range(_MAXIMUM_PARTS):
@@ -195,16 +199,16 @@ def _read_webp(data: bytes) -> ImageFacts:
     kind, body = data[12:16], 20
     if kind == b"VP8 ":
         if data[body + 3 : body + 6] != b"\x9d\x01\x2a":
-            raise TruncatedImage("The WebP file has no frame; it is damaged.")
+            raise TruncatedImage("the WebP file has no frame, so it is damaged: send the original")
         width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", data, body + 6))
         return ImageFacts("WebP", width, height)
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, body + 1)[0]
         return ImageFacts("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     if kind != b"VP8X":
-        raise TruncatedImage("The WebP file has no image chunk; it is damaged.")
+        raise TruncatedImage("the WebP file has no image chunk, so it is damaged: send the original")
     if data[body] & 0x02:
-        raise UnsupportedImage("This is an animated WebP; send a single picture.")
+        raise UnsupportedImage("the file is an animated WebP, which is not supported: send a single picture")
     width = int.from_bytes(data[body + 4 : body + 7], "little") + 1
     height = int.from_bytes(data[body + 7 : body + 10], "little") + 1
     return ImageFacts("WebP", width, height, _webp_orientation(data, size))
@@ -237,9 +241,9 @@ def _read_bmp(data: bytes) -> ImageFacts:
         width, height, _, depth, compression = struct.unpack_from("<iiHHI", data, 18)
     height = abs(height)
     if compression not in (0, _BMP_MASKS):
-        raise UnsupportedImage("This is a compressed BMP; send it as PNG.")
+        raise UnsupportedImage("the file is a compressed BMP, which is not supported: send it as PNG")
     if compression == _BMP_MASKS and (depth, *struct.unpack_from("<III", data, 54)) not in _BMP_COLOURS:
-        raise UnsupportedImage("This BMP has its colours in an unusual order; send it as PNG.")
+        raise UnsupportedImage("the BMP has its colours in an unusual order, which is not supported: send it as PNG")
     if start + (width * depth + 31) // 32 * 4 * height > len(data):
         raise _ends_early("BMP")
     return ImageFacts("BMP", width, height)

@@ -1,7 +1,7 @@
-"""The pixels of a JPEG, or a sentence where a part of them is missing: libjpeg's warnings are read, and not passed over.
+"""The pixels of a JPEG, or an error if a part of them is missing: libjpeg's warnings are read instead of ignored.
 
-Called by `decode`. OpenCV and most others fill what damage took with grey and say nothing, and a measurement of half a picture is
-wrong. A file that is whole and looks odd to libjpeg is left to OpenCV: here its first warning would be all that is heard of it.
+Called by `decode`. OpenCV and most others silently fill damaged parts with grey, and a measurement of half a picture is wrong.
+A file that is whole but looks odd to libjpeg is left to OpenCV, because libjpeg reports only its first warning.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _WHOLE: Final = re.compile(
 )
 _OTHER_SAMPLES: Final = "Unsupported JPEG data precision"
 _DAMAGED: Final = (
-    "The JPEG file is damaged: a part of its picture is missing or wrong. Send the original file; if the picture is whole where "
-    "you look at it, save it anew."
+    "the JPEG file is damaged, and a part of its picture is missing or wrong: send the original file, or, if an image viewer "
+    "shows the whole picture, save it again from there"
 )
 
 
@@ -44,7 +44,7 @@ def read_jpeg(data: bytes | bytearray | memoryview, facts: ImageFacts, *, halved
     else:
         return pixels
     if _OTHER_SAMPLES in said:
-        raise UnsupportedImage("This JPEG has samples of more than 8 bits; send it with 8, or as PNG.")
+        raise UnsupportedImage("the JPEG has samples of more than 8 bits: send it with 8, or as PNG")
     if not _WHOLE.match(said):
         raise TruncatedImage(_DAMAGED)
     return None

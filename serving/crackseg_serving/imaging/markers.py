@@ -1,7 +1,7 @@
-"""Printed markers of known size in a photograph: the scale that they give, and the places where they lie.
+"""Printed markers of known size in an image: the scale that they give, and where they lie.
 
-Called by the segmentation where the sender says that cards lie in the picture. The markers are AprilTags of the family 36h11, which OpenCV
-finds and prints; of the pictures of roads that were tried, none was taken for one. docs/measurement.md says how exact they are.
+Called by the segmentation if the sender says that there are markers. They are AprilTags of the family 36h11, which OpenCV finds and
+prints; in no photograph of a road that was tried was one found by mistake. docs/measurement.md says how accurate they are.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from crackseg_serving.values import value
 Corners = NDArray[np.float64]  # [4, 2]: x, y
 
 FAMILY: Final = cv2.aruco.DICT_APRILTAG_36h11
-#: A marker with shorter sides is not used: its corners alone would make an error of 1.3 %.
+#: A marker with shorter sides is refused: its corners alone would cause an error of 1.3 %.
 SMALLEST_PIXELS: Final = 40.0
-#: By how much the sides of a marker may differ from one direction to another; a camera tilted by 30 degrees makes 1.15 of a square.
+#: How much the width of a marker may differ between directions; a camera tilted by 30 degrees causes 1.15.
 MOST_OBLIQUE: Final = 1.15
-#: How far a side may be off that is measured between two corners, in pixels.
+#: The error of a side measured between two corners, in pixels.
 _SIDE_ERROR_PIXELS: Final = 0.5
-#: A larger picture is looked through in a copy of this size: the search takes 25 bytes and some 0.3 microseconds a pixel.
+#: A larger image is searched in a copy of this size: the search takes 25 bytes and some 0.3 microseconds per pixel.
 _LOOKED_AT_PIXELS: Final = 1280
-#: And a marker with its surroundings is measured in at most so many: edges that are many pixels wide are none to the search.
+#: A marker with its surroundings is measured at no more than this size: the search misses edges that are many pixels wide.
 _MEASURED_AT_PIXELS: Final = 640
-#: More exact than this no side is known, however large.
+#: No side is known more accurately than this, however large.
 _LEAST_ERROR_PERCENT: Final = 0.2
-#: The card around a marker is no crack either: left out is what lies within half a side of it.
+#: The card around a marker is no crack either: everything within half a side of the marker is excluded.
 _CARD_SIDES: Final = 2.0
 
 
 @value
 class MarkerSize:
-    """What the sender says of the markers: all are squares of one size."""
+    """The size of the markers according to the sender: all are squares of one size."""
 
     millimetres: float  # a side of the black square
     error_percent: float = 0.0  # how exactly that is known
@@ -53,8 +53,8 @@ def find_scale(image: NDArray[np.uint8], size: MarkerSize) -> Scale:
     found = _detected(grey)
     if not found:
         raise CalibrationFailed(
-            "no calibration marker was found in the picture: it must be an AprilTag of the family 36h11 with a white margin, whole, "
-            f"flat, sharp, and at least {SMALLEST_PIXELS:.0f} pixels and a fortieth of the picture wide"
+            "no calibration marker was found in the image: it must be an AprilTag of the family 36h11 with a white margin, whole, "
+            f"flat, in focus, and at least {SMALLEST_PIXELS:.0f} pixels and a fortieth of the image wide"
         )
     markers = [_marker(number, corners, size) for number, corners in found]
     markers.sort(key=lambda marker: (marker.number, marker.corners))
@@ -122,13 +122,13 @@ def _marker(number: int, corners: Corners, size: MarkerSize) -> Marker:
     full, short = 2 * np.linalg.svd(derivative, compute_uv=False)  # pixels of a side
     if short < SMALLEST_PIXELS:
         raise CalibrationFailed(
-            f"calibration marker {number} is {short:.0f} pixels wide, too few to measure by: at least {SMALLEST_PIXELS:.0f} are "
-            "needed, better a hundred; go nearer, or print it larger"
+            f"calibration marker {number} is {short:.0f} pixels wide, but must be at least {SMALLEST_PIXELS:.0f}, better a hundred: "
+            "go nearer, or print it larger"
         )
     if full / short > MOST_OBLIQUE:
         raise CalibrationFailed(
             f"calibration marker {number} is seen too obliquely: it is {full / short:.2f} times as wide in one direction as in "
-            f"another, and at most {MOST_OBLIQUE} is measured by; look straight down on it, and lay it flat"
+            f"another, but may be at most {MOST_OBLIQUE} times; lay it flat and photograph it from straight above"
         )
     of_side = max(100 * _SIDE_ERROR_PIXELS / math.sqrt(full * short), _LEAST_ERROR_PERCENT)
     own = of_side + 100 * (math.sqrt(full / short) - 1)

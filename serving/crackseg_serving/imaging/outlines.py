@@ -1,6 +1,6 @@
-"""Outlines of cracks from the edges of their pixels, collected part by part: for pictures too large for OpenCV's contours.
+"""Outlines of cracks from the edges of their pixels, collected part by part: for images too large for OpenCV's contours.
 
-Called by `blocks`. An edge lies between a pixel of crack and one that is none; the one that follows it is found from the
+Called by `blocks` and `ledger`. An edge lies between a pixel of crack and one that is none; the one that follows it is found from the
 pixels around. A ring goes through the middles of its edges, which cuts corners and keeps the area.
 """
 

@@ -1,7 +1,7 @@
-"""Where a picture lies on the earth, as far as its sender or its camera says.
+"""Where an image lies on the earth, as far as its sender or its camera says.
 
-Called by the answers for GeoJSON. A world file places every pixel in a system of coordinates that it does not name; EXIF names the
-camera's position, and only with a heading and a scale does more follow from it.
+Called by the answers for GeoJSON and JSON. A world file places every pixel in a coordinate system that it does not name. EXIF gives the
+camera's position; more follows from it only with a heading and a scale.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Placement:
 
 PIXELS: Final = Placement(
     "pixels",
-    "pixels of the picture from its upper left corner, x to the right, y down; not longitude and latitude: the picture "
-    "came without a world file, and without position, heading and scale",
+    "pixels from the upper left corner of the image, x to the right, y down; not longitude and latitude, because the image came "
+    "without a world file, and without position, heading and scale",
     (1.0, 0.0, 0.0),
     (0.0, 1.0, 0.0),
 )
@@ -54,11 +54,11 @@ def read_world_file(text: str) -> Placement:
     except ValueError:
         figures = []
     if len(figures) != 6 or not all(math.isfinite(figure) for figure in figures):
-        raise ValueError("a world file has six numbers: A, D, B, E, C, F")
+        raise ValueError("the world file must have six numbers: A, D, B, E, C, F")
     a, d, b, e, c, f = figures
     if a * e == b * d:
-        raise ValueError("the world file gives all pixels one line: A x E - B x D is 0")
-    note = "as the world file places them; it does not name its system of coordinates"
+        raise ValueError("the world file maps all pixels onto one line: A x E - B x D is 0")
+    note = "in the coordinate system of the world file, which does not name it"
     return Placement("worldFile", note, (a, b, c - (a + b) / 2), (d, e, f - (d + e) / 2), None)
 
 
@@ -78,8 +78,8 @@ def from_camera(position: Position, size: tuple[int, int], millimetres_per_pixel
     x = (east * cosine, -east * sine)
     y = (-north * sine, -north * cosine)
     note = (
-        "longitude and latitude (WGS 84), if the camera looked straight down and the picture's upper edge faces its heading: "
-        "the middle lies at the position of EXIF, the rest follows from millimetresPerPixel; as exact as the position is"
+        "longitude and latitude (WGS 84), if the camera looked straight down and the image's upper edge faces its heading: "
+        "the centre lies at the EXIF position, the rest follows from millimetresPerPixel; as exact as that position"
     )
     return Placement(
         "camera",

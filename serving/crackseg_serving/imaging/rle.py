@@ -1,6 +1,6 @@
-"""A mask as COCO's run-length encoding, which annotation tools and pycocotools read.
+"""A mask in COCO's run-length encoding, which annotation tools and pycocotools read.
 
-Called by the answers. Runs go down the columns, begin with background, and are written as the compressed string of
+Called by the answers. Runs go down the columns, start with background, and are written as the compressed string of
 https://github.com/cocodataset/cocoapi (common/maskApi.c, rleToString).
 """
 

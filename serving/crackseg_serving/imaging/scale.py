@@ -1,6 +1,6 @@
-"""What a pixel is in millimetres, how exactly that is known, and from what.
+"""The size of a pixel in millimetres, its uncertainty, and where it comes from.
 
-Made from what the sender says, or by `markers` from a card in the picture; used by `measure`. docs/measurement.md explains the errors.
+Made from what the sender gives, or by `markers`; used by the measurements. docs/measurement.md explains the errors.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Any, Final
 
 from crackseg_serving.values import value
 
-#: How far off a point may be that a person has set at the end of a known distance, in pixels.
+#: The error of a point that a person has set at the end of a known distance, in pixels.
 _POINT_ERROR_PIXELS: Final = 1.0
-#: A known distance must be longer than this: at 20 pixels its two points alone make an error of 10 %.
+#: A known distance must be at least this long: at 20 pixels its two points alone cause an error of 10 %.
 _SHORTEST_REFERENCE_PIXELS: Final = 20.0
-#: Millimetres of a pixel: beyond are slips of the pen, and areas that no number holds.
+#: Millimetres per pixel: beyond these are typing errors, and areas that overflow.
 _SMALLEST, _LARGEST = 1e-12, 1e6
 
 
 class ScaleSource(StrEnum):
-    """From what a scale is known."""
+    """Where a scale comes from."""
 
-    GIVEN = "Given"  # the sender says what a pixel is
-    REFERENCE = "Reference"  # the sender says how far two points of the picture are apart
-    MARKER = "Marker"  # cards of known size lie in the picture
+    GIVEN = "Given"  # the sender gives the size of a pixel
+    REFERENCE = "Reference"  # the sender gives the distance of two points
+    MARKER = "Marker"  # markers of known size lie in the image
 
 
 @value
 class Marker:
     """A card found in the picture."""
 
-    number: int  # the one that is printed as its pattern
+    number: int  # which marker of its family it is
     corners: tuple[tuple[float, float], ...]  # four, x and y in pixels from the picture's upper left corner
     millimetres_per_pixel: float
     error_percent: float  # of its scale: of its corners, and of its tilt
@@ -48,7 +48,7 @@ class Marker:
 
 @value
 class Scale:
-    """Millimetres of a pixel."""
+    """Millimetres per pixel."""
 
     millimetres_per_pixel: float
     error_percent: float = 0.0  # by how much it may be off, either way
@@ -56,10 +56,10 @@ class Scale:
     markers: tuple[Marker, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raises ValueError where it makes no sense."""
+        """Raises ValueError if a value is out of range."""
         if not _SMALLEST <= self.millimetres_per_pixel <= _LARGEST:
             raise ValueError(
-                f"millimetres per pixel must be a positive number that makes sense, not {self.millimetres_per_pixel}"
+                f"millimetres per pixel must be from {_SMALLEST:g} to {_LARGEST:g}, not {self.millimetres_per_pixel}"
             )
         if not 0 <= self.error_percent < 100:
             raise ValueError(f"the error of a scale is a percentage from 0 to below 100, not {self.error_percent}")
@@ -69,7 +69,7 @@ class Scale:
         return pixels * self.millimetres_per_pixel
 
     def length_error(self, pixels: float, error: float) -> float:
-        """By how many millimetres a length may be off that is so many pixels, and may be off by `error` pixels."""
+        """The error in millimetres of a length of so many pixels with an error of `error` pixels."""
         return self.length((pixels + error) * (1 + self.error_percent / 100) - pixels)
 
     def area(self, pixels: float) -> float:
@@ -77,7 +77,7 @@ class Scale:
         return pixels * self.millimetres_per_pixel**2
 
     def area_error(self, pixels: float, error: float) -> float:
-        """By how many square millimetres an area of so many pixels may be off that may be off by `error` pixels."""
+        """The error in square millimetres of an area of so many pixels with an error of `error` pixels."""
         return self.area((pixels + error) * (1 + self.error_percent / 100) ** 2 - pixels)
 
     def to_dict(self) -> dict[str, Any]:
@@ -97,8 +97,8 @@ def scale_of_reference(
     pixels = math.hypot(ends[2] - ends[0], ends[3] - ends[1])
     if not pixels >= _SHORTEST_REFERENCE_PIXELS:
         raise ValueError(
-            f"the two points of the reference are {pixels:.1f} pixels apart: choose points at least "
-            f"{_SHORTEST_REFERENCE_PIXELS:.0f} pixels apart, better some hundreds"
+            f"the two points are {pixels:.1f} pixels apart, but must be at least {_SHORTEST_REFERENCE_PIXELS:.0f}, better some "
+            "hundreds"
         )
     own = 100 * 2 * _POINT_ERROR_PIXELS / pixels
     return Scale(millimetres / pixels, own + error_percent, ScaleSource.REFERENCE)

@@ -1,7 +1,7 @@
-"""The pixels of a large picture from top to bottom, strip by strip, so that it never lies in memory whole.
+"""The pixels of a large image from top to bottom, strip by strip, so that it is never whole in memory.
 
-Called by the segmentation of large pictures. `vips` decodes; what cannot be decoded in strips comes whole through `decode` and is
-handed on in the same way. `held_bytes` says what that takes.
+Called by `large`. `vips` decodes; an image that cannot be decoded in strips is decoded whole by `decode` and passed on in the same
+way. `held_bytes` says how much memory that takes.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ _COLOURS: Final = 3
 
 @value
 class Strips:
-    """A picture as it comes from its decoder."""
+    """An image as it comes from its decoder."""
 
     height: int
     width: int
-    orientation: int  # what is still to be done to it, as EXIF says
+    orientation: int  # EXIF's, still to be applied
     rows: Iterator[Image]  # RGB, [h, width, 3], from the top
 
 
 def held_bytes(facts: ImageFacts) -> int:
-    """The memory that decoding takes for all of a picture, beside the strip that it is at; 0 is the best."""
+    """The bytes that the decoder keeps for the whole image, besides the current strip; 0 is best."""
     return facts.width * facts.height * _BYTES_WHOLE if facts.held is None else facts.held
 
 

@@ -1,6 +1,6 @@
-"""Measurements as a table: CSV (RFC 4180) with one row a crack, for spreadsheets.
+"""Measurements as a table: CSV (RFC 4180) with one row per crack, for spreadsheets.
 
-Called by the answers. The units are in the names of the columns; what is not known is left empty.
+Called by the answers. The units are in the names of the columns; unknown values are empty.
 """
 
 from __future__ import annotations

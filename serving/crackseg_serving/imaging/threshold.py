@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from crackseg_serving.imaging.polygons import find_contours
 
-#: A connected part whose bounding box is shorter than this on both sides is a speck and no crack, in pixels. A length and
-#: not an area: a hairline of 1 x 12 pixels is a crack, a grain of 5 x 5 is none.
+#: Pixels: a connected part whose bounding box is shorter than this on both sides is a speck, not a crack. It is a length and
+#: not an area because a hairline of 1 x 12 pixels is a crack, and a grain of 5 x 5 is not.
 SPECK_PIXELS: Final = 10
 _STRIP: Final = 1 << 18  # pixels looked at in one go: outlines of noise take memory
 
@@ -36,7 +36,7 @@ def threshold(
 
 
 class RowThreshold:
-    """`threshold` for a map whose rows come from the top, without ever having more than some of them."""
+    """`threshold` for a map whose rows come from the top, of which it never holds more than some."""
 
     def __init__(self, shape: tuple[int, int], percent: int = 50) -> None:
         """For a map of this `shape`."""
@@ -45,7 +45,7 @@ class RowThreshold:
         self._begun = False
 
     def add(self, probabilities: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The rows of the mask that are certain now, after the next rows `[h, W]` of the map: from where it ended before."""
+        """The next rows of the mask that are final, given the next rows `[h, W]` of the map."""
         step = _rows_at_once(probabilities.shape[1], self._side)
         parts = [
             self._cleaned(_reached(probabilities[top : top + step], self._percent), self._side)

@@ -47,9 +47,9 @@ def read_tiff(data: bytes) -> tuple[int, int, int, int]:
     offsets = tags.get(_STRIP_OFFSETS) or tags.get(_TILE_OFFSETS) or ()
     lengths = tags.get(_STRIP_LENGTHS) or tags.get(_TILE_LENGTHS) or ()
     if not offsets or len(offsets) != len(lengths):
-        raise TruncatedImage("The TIFF file does not say where its pixels are; it is damaged.")
+        raise TruncatedImage("the TIFF file does not say where its pixels are, so it is damaged: send the original")
     if max(offset + length for offset, length in zip(offsets, lengths, strict=True)) > len(data):
-        raise TruncatedImage("The TIFF file ends before the image does; send the whole file.")
+        raise TruncatedImage("the TIFF file ends before the image does: send the whole file")
     rows = min(_first(tags, _TILE_HEIGHT, _first(tags, _ROWS_PER_STRIP, height)), height)
     held = 2 * width * rows * _first(tags, _SAMPLES, 1) * (2 if _most(tags, _BITS, 1) > 8 else 1)
     return width, height, _valid(tags), held
@@ -59,11 +59,11 @@ def _check_samples(tags: Tags) -> None:
     """Refuse samples that are not read as what they are."""
     bits, samples = tags.get(_BITS) or (1,), _first(tags, _SAMPLES, 1)
     if max(bits) > 16 or set(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))) != {_UNSIGNED}:
-        raise UnsupportedImage("This TIFF has floating-point, signed or 32-bit samples; send 8 or 16 bits unsigned.")
+        raise UnsupportedImage("the TIFF has floating-point, signed or 32-bit samples: send 8 or 16 bits unsigned")
     if not _DEPTHS.issuperset(bits):
-        raise UnsupportedImage(f"This TIFF has samples of {max(bits)} bits; send 8 or 16.")
+        raise UnsupportedImage(f"the TIFF has samples of {max(bits)} bits: send 8 or 16")
     if samples > _MOST_SAMPLES:
-        raise UnsupportedImage(f"This TIFF has {samples} samples a pixel; send grey, RGB or CMYK.")
+        raise UnsupportedImage(f"the TIFF has {samples} samples per pixel: send grey, RGB or CMYK")
 
 
 def _check_coding(tags: Tags) -> None:
@@ -71,16 +71,14 @@ def _check_coding(tags: Tags) -> None:
     coding, colours = _first(tags, _COMPRESSION, 1), _first(tags, _PHOTOMETRIC, 1)
     if coding not in _COMPRESSIONS:
         raise UnsupportedImage(
-            f"This TIFF is compressed in a way that is not taken (number {coding}); send it uncompressed, or by LZW, deflate or JPEG."
+            f"the TIFF has a compression that is not supported (number {coding}): send it uncompressed, or with LZW, deflate or JPEG"
         )
     if colours not in _COLOURS and (coding, colours) != (_JPEG, _YCBCR):
-        raise UnsupportedImage("This TIFF has its colours as CIELab, YCbCr or another rare kind; send RGB.")
+        raise UnsupportedImage("the TIFF has its colours as CIELab, YCbCr or another rare kind: send RGB")
     if _most(tags, _TILE_WIDTH, 0) * _most(tags, _TILE_HEIGHT, 0) > _MAXIMUM_TILE_PIXELS:
-        raise UnsupportedImage(
-            "This TIFF has tiles of more than 16 megapixels; send it with smaller tiles or in strips."
-        )
+        raise UnsupportedImage("the TIFF has tiles of more than 16 megapixels: send it with smaller tiles or in strips")
     if _TILE_WIDTH in tags and _first(tags, _PLANES, 1) == _IN_PLANES:
-        raise UnsupportedImage("This TIFF has a tile for each colour; send it with the colours side by side.")
+        raise UnsupportedImage("the TIFF has separate tiles for each colour: send it with the colours interleaved")
 
 
 def _most(tags: Tags, tag: int, default: int) -> int:
@@ -111,9 +109,9 @@ def _first_directory(data: bytes) -> Tags:
         if tag not in _WANTED or kind not in _CODES:
             continue
         if at + number * struct.calcsize("<" + _CODES[kind]) > len(data):
-            raise TruncatedImage("The TIFF file ends before its tags do; send the whole file.")
+            raise TruncatedImage("the TIFF file ends before its tags do: send the whole file")
         if tag in tags:
-            raise TruncatedImage("The TIFF file says the same thing twice; it is damaged.")
+            raise TruncatedImage("the TIFF file has a tag twice, so it is damaged: send the original")
         tags[tag] = struct.unpack_from(f"{order}{number}{_CODES[kind]}", data, at)
     return tags
 
@@ -125,7 +123,7 @@ def _entries(data: bytes, order: str) -> Iterator[tuple[int, int, int, int]]:
     start = struct.unpack_from(order + offset_code, data, 8 if big else 4)[0]
     count = struct.unpack_from(order + count_code, data, start)[0]
     if count > _MAXIMUM_TAGS:
-        raise TruncatedImage("The TIFF directory has too many tags; the file is damaged.")
+        raise TruncatedImage("the TIFF directory has too many tags, so the file is damaged: send the original")
     first = start + struct.calcsize("<" + count_code)
     for entry in range(first, first + count * entry_size, entry_size):
         tag, kind = struct.unpack_from(order + "HH", data, entry)

@@ -1,6 +1,6 @@
-"""Measurements of a picture as its file has it, told of the picture as a person sees it.
+"""Measurements of an image as stored in its file, converted to the image as a person sees it.
 
-Called by the segmentation of large pictures: their pixels come in the file's order, and are never turned. See `decode.turn`.
+Called by `large`, whose pixels come in the file's order and are never turned. `decode.turn` does the same to pixels.
 """
 
 from __future__ import annotations

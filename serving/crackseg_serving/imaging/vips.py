@@ -1,7 +1,7 @@
-"""The rows of a picture from top to bottom, as libvips decodes them: 8 bits, RGB, and an error where the file has one.
+"""The rows of an image from top to bottom, as libvips decodes them: 8 bits, RGB, and an error if the file is damaged.
 
-Called by `strips` for large pictures, and by `decode` for TIFF files, of which OpenCV's reader makes wrong pictures without a word
-(docs/decisions/0012). libvips is imported with the first such picture, and only here.
+Called by `strips` for large images, and by `decode` for TIFF files, of which OpenCV silently makes wrong pictures
+(docs/decisions/0012). libvips is imported with the first such image, and only here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Image = NDArray[np.uint8]
 
 _ROWS: Final = 32  # taken from the decoder in one go
 _LOADERS: Final = {"JPEG": "jpegload_source", "PNG": "pngload_source", "TIFF": "tiffload_source"}
-#: From what on a file is refused: libjpeg only warns where pixels are missing, libtiff where it does not know a tag.
+#: From which severity on a file is refused: libjpeg only warns of missing pixels, but libtiff also of unknown tags.
 _FAIL_ON: Final = {"JPEG": "warning", "PNG": "error", "TIFF": "error"}
 _SAMPLES: Final = {"uchar": np.uint8, "ushort": np.uint16}
 _COLOURS: Final = 3

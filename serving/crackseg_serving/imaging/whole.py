@@ -1,7 +1,7 @@
-"""A whole picture through a model of one size: scaled there in one piece, and what the model says scaled back.
+"""A whole image through a model of one size: scaled to that size in one piece, and the result scaled back.
 
-Called by the segmentation where the model's metadata or the settings ask for it; `tiles` is the other way. Many crack models are
-trained on pictures that were scaled to one size: in tiles at full size they see cracks of another width than they know.
+Called by the segmentation if the model's metadata or the settings ask for it; `tiles` is the other way. Many crack models are
+trained on images scaled to one size: in tiles at full size they would see cracks of other widths than they know.
 """
 
 from __future__ import annotations

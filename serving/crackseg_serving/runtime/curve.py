@@ -1,7 +1,7 @@
-"""How many images to put into one run, from what runs of 1, 2, 4 … images take.
+"""How many images to put into one run, from the time that runs of 1, 2, 4 … images take.
 
-Pure: called by the warm-up with a function that measures. A processor runs each of eight images as fast as one alone, so it
-finds 1 and no delay; a card has a knee, and that is what is looked for.
+Pure: called by the warm-up with a function that measures. A processor takes as long per image in a batch as for one alone, so the
+answer there is 1 and no delay. A card's throughput has a knee, which is what is looked for.
 """
 
 from __future__ import annotations

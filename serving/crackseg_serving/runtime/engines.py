@@ -1,7 +1,7 @@
-"""Engines of TensorRT, kept from one start to the next: building one takes minutes, reading it a second.
+"""TensorRT engines, kept from one start to the next: building one takes minutes, reading it a second.
 
-Called by what opens sessions on a card. Knows folders and files, and neither models nor ONNX Runtime. Several pods of a node may share
-the folder: one builds at a time, what is being built is nobody else's, and it appears in one piece.
+Called by `card`. Knows folders and files, but neither models nor ONNX Runtime. Several pods may share the folder: one builds at a
+time, in a folder that the others do not see, and the result appears by a rename.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a model file brings beside its graph: variants of it in a smaller precision, and photographs to check them by.
+"""What a model file brings besides its graph: variants in a smaller precision, and photographs to check them with.
 
-Both stand in the metadata (`crackseg.variant.int8`, `crackseg.check.photographs`), in base64, so the digest of the file covers
-all that may ever run. They are taken from the file's bytes before ONNX Runtime sees it, which would keep them for the life of
+Both are in its metadata (`crackseg.variant.int8`, `crackseg.check.photographs`) in base64, so the digest of the file covers
+everything that may run. They are removed from the file's bytes before ONNX Runtime sees it, which would keep them for the life of
 each session. Called by the loading; written by `crackseg_models bundle`. Opens no session.
 """
 

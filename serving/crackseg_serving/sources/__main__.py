@@ -26,7 +26,7 @@ _MOST_SECONDS: Final = 86_400
 
 
 def main() -> int:
-    """Run with the process's environment."""
+    """Run with the process's environment; the exit code."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as process 1 too: a download is stopped at once
     env = os.environ
     try:

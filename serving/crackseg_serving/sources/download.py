@@ -1,6 +1,6 @@
-"""Bring a model into place: stream, digest, bound, retry, verify, and only then give it its name.
+"""Bring a model into place: stream it within bounds, hash, retry, verify, and only then rename it to its path.
 
-Called by the init container's command. Whatever goes wrong, MODEL_PATH never names a half or unverified file.
+Called by the init container's command. Whatever goes wrong, MODEL_PATH never names an incomplete or unverified file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def fetch(
         if sha256 and digest != sha256:
             raise ModelFailure(
                 "DigestMismatch",
-                f"{shown} has sha256 {digest}, but spec.model.sha256 says {sha256}: the file was changed or the digest is another version's",
+                f"{shown} has sha256 {digest}, but spec.model.sha256 says {sha256}: the file was changed, or the digest belongs to another version",
             )
         check_onnx(part, shown)
         part.chmod(0o644)  # the server may run as another user than this container
@@ -88,7 +88,8 @@ def _once(source: Opener, part: Path, shown: str, env: Mapping[str, str], bounds
                 raise _too_large(shown, bounds)
             if time.monotonic() > give_up:
                 raise ModelFailure(
-                    "ModelDownloadFailed", f"{shown} took more than {bounds.deadline:g} s and was not all there"
+                    "ModelDownloadFailed",
+                    f"{shown} was not complete after {bounds.deadline:g} s, the limit set by MODEL_FETCH_DEADLINE_SECONDS",
                 )
             sha256.update(chunk)
             file.write(chunk)
@@ -99,7 +100,7 @@ def _once(source: Opener, part: Path, shown: str, env: Mapping[str, str], bounds
 
 
 def _settle(file: BinaryIO) -> None:
-    """Nobody may see the name before the bytes are on the disk."""
+    """The bytes must be on the disk before the file gets its name."""
     file.flush()
     os.fsync(file.fileno())
 

@@ -1,4 +1,4 @@
-"""Who opens which location, and files, which need no library. Called by `download`; loads only what a location needs."""
+"""Which function opens which kind of location; opens files itself. Called by `download`; imports only what a location needs."""
 
 from __future__ import annotations
 

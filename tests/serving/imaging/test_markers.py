@@ -82,7 +82,7 @@ def test_a_size_that_is_only_roughly_known_adds_to_the_error():
     ("shots", "word"),
     [
         pytest.param((), "no calibration marker was found", id="a road without a card"),
-        pytest.param((Shot(32, (250, 200)),), "pixels wide, too few", id="too far away"),
+        pytest.param((Shot(32, (250, 200)),), "pixels wide, but must be at least 40", id="too far away"),
         pytest.param((Shot(150, (250, 200), 15, 42, 30),), "too obliquely", id="from the side"),
         pytest.param((Shot(150, (20, 200)),), "no calibration marker was found", id="cut off by the border"),
         pytest.param((Shot(120, (150, 200)), Shot(120, (380, 200), 0, 45)), "too obliquely", id="one lies on a kerb"),

@@ -220,7 +220,7 @@ def test_the_limits_of_severity_are_the_manuals(millimetres: float, severity: st
 
 @pytest.mark.parametrize("scale", [0, -1, float("nan"), float("inf")])
 def test_a_scale_without_sense_is_refused(scale: float):
-    with pytest.raises(ValueError, match="positive number"):
+    with pytest.raises(ValueError, match="millimetres per pixel must be from"):
         Scale(scale)
 
 

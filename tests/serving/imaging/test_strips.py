@@ -127,9 +127,8 @@ def test_a_damaged_file_gives_strips_or_a_sentence(data: bytes):
     except ImageError as error:
         sentence = str(error)
     else:
-        sentence = "All of it."
-    assert sentence.endswith(".")
-    assert rows == expected or sentence != "All of it."
+        sentence = ""
+    assert rows == expected or ": " in sentence, "what is wrong, and what to do"
 
 
 @settings(deadline=None)

@@ -158,4 +158,4 @@ def test_a_tag_without_a_value_is_refused_with_a_sentence(tag: int):
     try:
         decode(data, DecodeLimits())
     except (TruncatedImage, UnsupportedImage) as error:
-        assert str(error).endswith(".")  # noqa: PT017 - some of the tags may be missing
+        assert ": " in str(error)  # noqa: PT017 - some of the tags may be missing

@@ -42,7 +42,7 @@ async function introduce() {
   at("model-digest").textContent = digest;
   at("provider").textContent = `${provider.replace("ExecutionProvider", "")}, threshold ${thresholdPercent} % · `;
   const most = `up to ${Math.floor(limits.bytes / 2 ** 20)} MiB and ${Math.floor(limits.pixels / 1e6)} megapixels each`;
-  at("kinds").textContent = `JPEG, PNG, TIFF, WebP or BMP, ${most}. They go to this server only, which keeps none.`;
+  at("kinds").textContent = `JPEG, PNG, TIFF, WebP or BMP, ${most}. They are sent only to this server, which does not keep them.`;
 }
 
 function notice(sentence, bad = false) {
@@ -63,15 +63,15 @@ async function take(entries) {
   try {
     arrived = await photographsOf(await entries);
   } catch (error) {
-    return notice(`What was chosen could not be read: ${error.message}`, true);
+    return notice(`The chosen files could not be read: ${error.message}`, true);
   }
   const { photographs: found, leftOut } = arrived;
   const rest = leftOut ? ` ${leftOut === 1 ? "1 other file was" : `${leftOut} other files were`} left out.` : "";
   if (!found.length) {
-    notice(`There is no photograph among what was chosen.${rest}`, true);
+    notice("None of the chosen files is a photograph.", true);
     return say(at("notice").textContent);
   }
-  notice(leftOut ? `${counted(found.length)} taken.${rest}` : "");
+  notice(leftOut ? `${counted(found.length)} added.${rest}` : "");
   say(`Looking for cracks in ${counted(found.length)}.${rest}`);
   start(found.map((one) => ({ ...one, scale, state: "waiting", answer: null, sentence: "" })));
 }
@@ -90,8 +90,8 @@ function scaleGiven() {
   const sane = given === "" || (Number(given) > 0 && Number.isFinite(Number(given)));
   at("scale").setAttribute("aria-invalid", !sane);
   at("scale-hint").textContent = sane
-    ? "Where the scale of the photographs is known, lengths come in millimetres too."
-    : "This is no number above 0, so lengths come in pixels only.";
+    ? "If the scale of the photographs is given, lengths come in millimetres too."
+    : "The scale must be a number above 0. Until then, lengths come in pixels only.";
   return sane ? given : "";
 }
 
@@ -101,7 +101,7 @@ async function find(photograph, signal) {
   become(photograph, "working");
   try {
     if (model && photograph.file.size > model.limits.bytes) {
-      throw new Error(`The file has more bytes than the ${model.limits.bytes} that this server takes.`);
+      throw new Error(`The file is larger than the ${model.limits.bytes} bytes that this server accepts.`);
     }
     photograph.answer = await patience.ask(async () => (await segment(photograph, "json", signal)).json(), signal, busy);
     become(photograph, "done");
@@ -123,7 +123,7 @@ function become(photograph, state) {
 }
 
 function busy(seconds, sentence) {
-  at("count").textContent = `${tell(photographs, at("bar"), at("count"))}. Going on in ${seconds} s: ${sentence}`;
+  at("count").textContent = `${tell(photographs, at("bar"), at("count"))}. Continuing in ${seconds} s: ${sentence}`;
 }
 
 let wasBusy = false;
