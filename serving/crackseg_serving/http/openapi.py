@@ -50,18 +50,7 @@ def build() -> Json:
             "/v2/health/ready": {"get": _get("Whether requests should come", _ref("Ready"), [503])},
             "/v2/models": {"get": _get("The names of what is served", _ref("Models"), [503])},
             "/v2/models/stats": {"get": _get("Statistics of all models", _ref("Statistics"), [503])},
-            "/v2/repository/index": {
-                "get": _get(
-                    "The model and its state",
-                    _ref("Index"),
-                    [400],
-                    [_query("ready", _TRUTH, "Leave out a model that is not ready")],
-                ),
-                "post": {
-                    **_get("The model and its state", _ref("Index"), [400, 408, 413, 415, 429]),
-                    "requestBody": {"content": _content(_object(ready=_TRUTH))},
-                },
-            },
+            "/v2/repository/index": _index(),
             "/v2/repository/models/{model}/load": {"post": _no_change("load")},
             "/v2/repository/models/{model}/unload": {"post": _no_change("unload")},
             "/model/info": {"get": _get("What is served, its input, output and limits", _ref("ModelInfo"), [503])},
@@ -71,6 +60,17 @@ def build() -> Json:
             "/metrics": {"get": _metrics()},
         },
         "components": {"schemas": _schemas()},
+    }
+
+
+def _index() -> Json:
+    ready = _query("ready", _TRUTH, "Leave out a model that is not ready")
+    return {
+        "get": _get("The model and its state", _ref("Index"), [400], [ready]),
+        "post": {
+            **_get("The model and its state", _ref("Index"), [400, 408, 413, 415, 429]),
+            "requestBody": {"content": _content(_object(ready=_TRUTH))},
+        },
     }
 
 
