@@ -94,6 +94,34 @@ def test_the_web_brings_a_model(tmp_path: Path, model: bytes):
 
 
 @pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param("127.0.0.1:1/a b.onnx", id="a space"),
+        pytest.param("127.0.0.1:1/straße.onnx", id="a letter beyond ASCII"),
+        pytest.param("[::1/m.onnx", id="half an address"),
+        pytest.param("127.0.0.1:port/m.onnx", id="a port that is no number"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_its_query(tmp_path: Path, place: str):
+    done = Fetched(tmp_path, f"http://{place}?token=secret")
+    assert "must be s3://" in done.failed("ModelNotFound")
+    assert "secret" not in done.output
+    assert done.output.count("\n") == 1
+
+
+def test_a_redirect_to_another_scheme_is_not_followed(tmp_path: Path):
+    def redirect(request: http.server.BaseHTTPRequestHandler) -> None:
+        request.send_response(302)
+        request.send_header("Location", "ftp://127.0.0.1/m.onnx?token=secret")
+        request.end_headers()
+
+    with web(redirect) as address:
+        done = Fetched(tmp_path, f"{address}/m.onnx")
+    assert "only http:// and https://" in done.failed("ModelDownloadFailed")
+    assert "secret" not in done.output
+
+
+@pytest.mark.parametrize(
     ("status", "reason"),
     [
         (404, "ModelNotFound"),

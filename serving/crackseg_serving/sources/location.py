@@ -5,14 +5,20 @@ Used by the download and by every sentence that names a URI.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from crackseg_serving.contract import CLAIM_FOLDER
 from crackseg_serving.failures import ModelFailure
 from crackseg_serving.values import value
 
-FORMS = "s3://BUCKET/KEY, https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH or file:///PATH"
+_WEB: Final = frozenset({"http", "https"})
+_UNSAFE: Final = re.compile(
+    r"[^\x21-\x7e]"
+)  # http.client refuses these with a message that has the whole query, secrets included
+FORMS: Final = "s3://BUCKET/KEY, https://HOST/PATH, http://HOST/PATH, pvc://CLAIM/PATH or file:///PATH"
 
 
 @value
@@ -42,9 +48,13 @@ Location = FileLocation | WebLocation | BucketLocation
 
 def parse_location(uri: str, claims: Path = Path(CLAIM_FOLDER)) -> Location:
     """Where `uri` points. Raises ModelFailure (ModelNotFound) with the forms that are understood."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+        port = parts.port if parts.scheme in _WEB else None
+    except ValueError:
+        raise _unknown(uri) from None
     path = unquote(parts.path)
-    if parts.scheme in {"http", "https"} and parts.hostname and len(path) > 1:
+    if parts.scheme in _WEB and parts.hostname and len(path) > 1 and port != 0 and not _UNSAFE.search(uri):
         return WebLocation(uri)
     if parts.scheme == "s3" and parts.netloc and len(path) > 1:
         # A key may hold any character, so neither "?" nor "#" ends it.
@@ -53,7 +63,14 @@ def parse_location(uri: str, claims: Path = Path(CLAIM_FOLDER)) -> Location:
         return FileLocation(Path(path))
     if parts.scheme == "pvc" and parts.netloc and len(path) > 1:
         return FileLocation(_on_claim(claims, parts, path, uri))
-    raise ModelFailure("ModelNotFound", f"the model's URI is {redact(uri)!r}, but must be {FORMS}")
+    raise _unknown(uri)
+
+
+def _unknown(uri: str) -> ModelFailure:
+    return ModelFailure(
+        "ModelNotFound",
+        f"the model's URI is {redact(uri)!r}, but must be {FORMS}, with spaces and letters beyond ASCII written as %XX",
+    )
 
 
 def _on_claim(claims: Path, parts: SplitResult, path: str, uri: str) -> Path:

@@ -26,12 +26,17 @@ _WORTH_A_RETRY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects; drops credentials where host, port or a secure scheme change."""
+    """Follows redirects to http and https; drops credentials if host, port or scheme change."""
 
     @override
     def redirect_request(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
+        if urlsplit(newurl).scheme not in {"http", "https"}:
+            raise ModelFailure(
+                "ModelDownloadFailed",
+                f"{redact(req.full_url)} redirects to {redact(newurl)}: only http:// and https:// are followed",
+            )
         follow = super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
         if follow is not None and not _same_place(urlsplit(req.full_url), urlsplit(newurl)):
             follow.remove_header("Authorization")
