@@ -149,9 +149,11 @@ def walk(onward: Indices, starts: Indices, steps: int) -> Indices:
     states = np.empty((steps + 1, starts.size), np.intp)
     states[0] = starts
     for step in range(steps):
-        states[step + 1] = onward.take(states[step])
-    count = onward.size // 3
-    return np.tile(np.arange(count), 3).take(states)
+        onward.take(
+            states[step], out=states[step + 1], mode="clip"
+        )  # none is out of range; "raise" would copy once more
+    nodes = np.arange(onward.size // 3)
+    return np.concatenate([nodes, nodes, nodes]).take(states)
 
 
 def _spurs(graph: _Graph, half_widths: NDArray[np.float32]) -> Indices:

@@ -29,8 +29,7 @@ def cover(
     """
     edges = cv2.dilate(frame, SQUARE)
     edges ^= cv2.erode(frame, SQUARE)
-    edges &= outside ^ np.uint8(1)
-    edge = np.flatnonzero(edges.view(bool))
+    edge = np.flatnonzero(edges > outside)
     parts = probabilities.reshape(-1).take(edge).astype(np.float32)
     parts -= np.float32(2.55 * threshold_percent)
     parts /= np.maximum(_contrasts(probabilities, edge), 1)

@@ -45,6 +45,7 @@ def _deletable() -> NDArray[np.bool_]:
 _DELETABLE: Final = _deletable()
 #: Whether a pixel that stays in this half would go in the other one, if its neighbours stay.
 _GOES_LATER: Final = ~_DELETABLE & _DELETABLE[::-1]
+_TABLES: Final = tuple(zip(_DELETABLE, _GOES_LATER, strict=True))  # of the first and of the second half
 #: The bit of a pixel in the code of its k-th neighbour.
 _SEEN_FROM_THERE: Final = np.roll(1 << np.arange(8), -4).astype(np.uint8)
 
@@ -80,32 +81,35 @@ def thin(frame: NDArray[np.uint8], border: Indices) -> tuple[Indices, NDArray[np
 
     `frame`: 0/1, C-contiguous, its outermost rows and columns 0. `border`: its border, as `border_of` has it.
     """
-    flat = frame.reshape(-1)
+    flat = frame.reshape(-1).view(bool)
     steps = ring_steps(frame.shape[1])
     looked_at = border
     codes = np.full(flat.size, 255, np.uint8)  # of pixels of the picture; kept true while they go
-    codes[looked_at] = neighbour_codes(flat, looked_at, steps)
+    codes[looked_at] = neighbour_codes(frame.reshape(-1), looked_at, steps)
     number = np.empty(flat.size, np.int32)  # scratch for dropping duplicates; only written where ones are
-    half = 0
+    numbers = np.arange(2 * looked_at.size, dtype=np.int32)
+    this, other = _TABLES
     while looked_at.size:
         # A pixel is looked at once, and anew when a neighbour of it has gone, or when its half comes.
-        seen = codes.take(looked_at)
-        gone = looked_at[_DELETABLE[half].take(seen)]
-        again = looked_at[_GOES_LATER[half].take(seen)]
-        order = np.arange(gone.size, dtype=np.int32)
-        number[gone] = order  # of a pixel that is in it twice the last one counts
+        seen = codes.take(looked_at).astype(np.intp)  # or both look-ups would convert them
+        gone, again = looked_at[this[0].take(seen)], looked_at[this[1].take(seen)]
+        if gone.size > numbers.size:
+            numbers = np.arange(gone.size, dtype=np.int32)
+        number[gone] = order = numbers[: gone.size]  # of a pixel that is in it twice the last one counts
         gone = gone[number.take(gone) == order]
-        flat[gone] = 0
-        beside = (_lose(codes, flat, gone[start : start + CHUNK], steps) for start in range(0, gone.size, CHUNK))
-        looked_at = np.concatenate((again, *beside))
-        half ^= 1
-    left = np.flatnonzero(frame.view(bool))
+        flat[gone] = False
+        looked_at = np.concatenate((again, _lose(codes, flat, gone, steps)))
+        this, other = other, this
+    left = np.flatnonzero(flat)
     return left, codes.take(left)
 
 
-def _lose(codes: NDArray[np.uint8], flat: NDArray[np.uint8], gone: Indices, steps: NDArray[np.intp]) -> Indices:
+def _lose(codes: NDArray[np.uint8], flat: NDArray[np.bool_], gone: Indices, steps: NDArray[np.intp]) -> Indices:
     """Take these pixels out of their neighbours' codes; the neighbours that are left, some of them more than once."""
-    beside = (steps[:, None] + gone).reshape(-1)
+    if gone.size > CHUNK:
+        half = gone.size // 2
+        return np.concatenate([_lose(codes, flat, part, steps) for part in (gone[:half], gone[half:])])
+    beside = (steps[:, None] + gone).ravel()
     np.subtract.at(codes, beside, _SEEN_FROM_THERE.repeat(gone.size))  # each bit is set: it was a pixel until now
-    left: Indices = beside[flat.take(beside).view(bool)]
+    left: Indices = beside[flat.take(beside)]
     return left

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.serving.imaging.drawing import line, masked, straight
 
-from crackseg_serving.imaging.thinning import border_of, neighbour_codes, ring_steps, thin
+from crackseg_serving.imaging import measure, thinning
+from crackseg_serving.imaging.thinning import RING, border_of, neighbour_codes, ring_steps, thin
 
 pytestmark = pytest.mark.serving
 
@@ -39,6 +40,37 @@ def masks(draw: st.DrawFn) -> NDArray[np.uint8]:
     noise = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).random((height, width)).astype(np.float32)
     smoothed = cv2.GaussianBlur(noise, (0, 0), draw(st.sampled_from([0.4, 1.0, 2.0])))
     return (smoothed > np.quantile(smoothed, draw(st.floats(0.1, 0.95)))).astype(np.uint8)
+
+
+def plainly_thinned(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Guo and Hall as they wrote it: both halves over the whole picture, until neither takes a pixel."""
+    frame = np.pad(mask != 0, 1)
+    idle, half = 0, 0
+    while idle < 2:
+        n, ne, e, se, s, sw, w, nw = (np.roll(frame, (-down, -right), (0, 1)) for down, right in RING)
+        crossings = sum((~a & (b | c)).astype(int) for a, b, c in ((n, ne, e), (e, se, s), (s, sw, w), (w, nw, n)))
+        pairs = [(nw | n, ne | e, se | s, sw | w), (n | ne, e | se, s | sw, w | nw)]
+        fewest = np.minimum(*(sum(pair.astype(int) for pair in four) for four in pairs))
+        stays = (n | ne | ~se) & e if half else (s | sw | ~nw) & w
+        goes = frame & (crossings == 1) & (fewest >= 2) & (fewest <= 3) & ~stays
+        frame &= ~goes
+        idle, half = 0 if goes.any() else idle + 1, 1 - half
+    return frame[1:-1, 1:-1].view(np.uint8)
+
+
+@settings(max_examples=200, deadline=None)
+@given(masks(), st.sampled_from([1, 7, thinning.CHUNK]))
+def test_it_is_guo_and_halls_thinning_however_many_pixels_are_looked_at_in_one_go(mask: NDArray[np.uint8], chunk: int):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(thinning, "CHUNK", chunk)
+        np.testing.assert_array_equal(thinned(mask), plainly_thinned(mask))
+
+
+@settings(max_examples=100, deadline=None)
+@given(masks())
+def test_every_crack_has_the_pixels_of_its_part(mask: NDArray[np.uint8]):
+    stats = cv2.connectedComponentsWithStats(mask, connectivity=8)[2]
+    assert sorted(crack.area_pixels for crack in measure(mask).cracks) == sorted(stats[1:, cv2.CC_STAT_AREA].tolist())
 
 
 @settings(max_examples=300, deadline=None)
