@@ -149,9 +149,7 @@ def walk(onward: Indices, starts: Indices, steps: int) -> Indices:
     states = np.empty((steps + 1, starts.size), np.intp)
     states[0] = starts
     for step in range(steps):
-        onward.take(
-            states[step], out=states[step + 1], mode="clip"
-        )  # none is out of range; "raise" would copy once more
+        onward.take(states[step], out=states[step + 1], mode="clip")  # none is out of range; "raise" copies once more
     nodes = np.arange(onward.size // 3)
     return np.concatenate([nodes, nodes, nodes]).take(states)
 
