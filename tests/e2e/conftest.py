@@ -104,7 +104,7 @@ def models(operator: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 def _remove(cluster: Cluster, namespaces: list[str]) -> None:
-    cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=120s")
+    cluster.kubectl("delete", "namespace", *namespaces, "--ignore-not-found", "--timeout=300s")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from crackseg_demo.load import Target
 Resource = dict[str, Any]
 STORE = "crackseg-e2e-models"
 MODELS = f"http://models.{STORE}"
-PATIENCE = 120.0  # seconds; on two busy cores everything takes longer than it should
+PATIENCE = 240.0  # seconds; on two busy cores everything takes longer than it should
 
 
 @dataclass

@@ -24,7 +24,7 @@ def test_the_number_of_pods_follows_the_load(here, photograph, note):
     began = time.monotonic()
     with constant_load(here.target(HOST), photograph, per_second=10) as load:
         grown = here.wait(
-            "busy", lambda seen: seen["spec"]["replicas"] > 1 and seen["status"]["readyReplicas"] > 1, 180
+            "busy", lambda seen: seen["spec"]["replicas"] > 1 and seen["status"]["readyReplicas"] > 1, 300
         )
         note("the autoscaler's second pod ready", time.monotonic() - began)
         load.wait_for("1.0.0", load.answered["1.0.0"] + 10)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from tests.e2e.spaces import STORE, Space, model, not_ready, secret, space
+from tests.e2e.spaces import PATIENCE, STORE, Space, model, not_ready, secret, space
 
 from crackseg_demo.follow import condition
 from crackseg_demo.kubectl import wait_until
@@ -23,7 +23,7 @@ class Fault:
     says: tuple[str, ...] = ()
     file: str = "pavement-1.0.0.onnx"
     parts: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 120.0
+    seconds: float = PATIENCE
 
 
 def serving(**parts: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ FAULTS = (
     Fault(
         "no-such-secret", "SecretMissing", ("credentials",), parts={"model": {"credentialsSecretName": "credentials"}}
     ),
-    Fault("unreachable", "ModelDownloadFailed", parts=uri("http://nobody.invalid/model.onnx"), seconds=240),
+    Fault("unreachable", "ModelDownloadFailed", parts=uri("http://nobody.invalid/model.onnx"), seconds=400),
 )
 
 

@@ -50,7 +50,7 @@ def failing(models):
 @pytest.mark.parametrize("name", SECOND)
 def test_a_second_version_that_fails_is_taken_back_with_its_reason(failing: Space, name: str):
     reason = SECOND[name][0]
-    seen = failing.wait(name, rolled_back("2.0.0"), 180)
+    seen = failing.wait(name, rolled_back("2.0.0"), 300)
 
     assert seen["status"]["stable"]["version"] == "1.0.0"
     assert [failed["reason"] for failed in seen["status"]["failedRevisions"]] == [reason]
@@ -64,7 +64,7 @@ def test_a_second_version_that_fails_is_taken_back_with_its_reason(failing: Spac
 
 
 def test_a_quarantined_version_is_tried_again_when_a_person_asks(failing: Space):
-    before = failing.wait("digest", rolled_back("2.0.0"), 180)["status"]["failedRevisions"][0]["at"]
+    before = failing.wait("digest", rolled_back("2.0.0"), 300)["status"]["failedRevisions"][0]["at"]
     failing.kubectl("annotate", "csm", "digest", "crackseg.io/retry=once", "--overwrite")
     failing.wait("digest", lambda seen: seen["status"].get("retried") == "once")
 
@@ -76,7 +76,7 @@ def test_a_quarantined_version_is_tried_again_when_a_person_asks(failing: Space)
 
 
 def test_a_good_version_after_a_failed_one_is_served(failing: Space):
-    failing.wait("image", rolled_back("2.0.0"), 180)
+    failing.wait("image", rolled_back("2.0.0"), 300)
     failing.given(version("image", "2.0.1", "pavement-2.0.0.onnx", {}, {}))
     failing.wait("image", serves("2.0.1"))
 

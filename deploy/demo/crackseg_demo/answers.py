@@ -19,7 +19,7 @@ from crackseg_demo.load import Target
 from crackseg_demo.terminal import StepFailed
 
 _SECONDS = 60
-_ROUTE_SECONDS = 30
+_ROUTE_SECONDS = 120
 
 
 def segment(target: Target, photograph: bytes, output: str) -> bytes:

@@ -25,7 +25,7 @@ def helm_command(cluster: Cluster) -> list[str]:
         *_image("serving.image", cluster.images.serving),
         *([f"--set=podAnnotations.build={cluster.images.build}"] if cluster.images.build else []),
         "--wait",
-        "--timeout=120s",
+        "--timeout=300s",
     ]
 
 

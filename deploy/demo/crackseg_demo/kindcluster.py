@@ -52,7 +52,7 @@ def _create(kind: Path, kubectl: Kubectl, tell: Callable[[str], None]) -> None:
     node = f"{othercluster.KIND_NAME}-control-plane"
     words = {"IMAGE": traefik.reference, "SYSTEM_NODE": node, "INGRESS_ADDRESS": "the port-forward"}
     kubectl.apply(string.Template(_TRAEFIK.read_text()).substitute(words))
-    kubectl.within("traefik")("rollout", "status", "deployment/traefik", "--timeout=120s")
+    kubectl.within("traefik")("rollout", "status", "deployment/traefik", "--timeout=300s")
 
 
 def _run(arguments: Sequence[str]) -> str:

@@ -17,7 +17,7 @@ _RECEIVE = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin
 def start_store(kubectl: Kubectl, serving_image: str) -> None:
     """Start the store in kubectl's namespace and wait until it answers."""
     kubectl.apply(string.Template((FOLDER / "store.yaml").read_text()).substitute(SERVING_IMAGE=serving_image))
-    kubectl("rollout", "status", "deployment/models", "--timeout=120s")
+    kubectl("rollout", "status", "deployment/models", "--timeout=300s")
 
 
 def put(kubectl: Kubectl, name: str, content: bytes) -> None:

@@ -39,8 +39,8 @@ from crackseg_local.processes import Process
 from crackseg_local.progress import say
 from crackseg_local.systemimages import SystemImage
 
-_API_SECONDS = 120.0
-_WAIT = "--timeout=120s"
+_API_SECONDS = 300.0
+_WAIT = "--timeout=300s"
 _MANIFESTS = ("coredns", "metrics-server", "traefik")
 
 

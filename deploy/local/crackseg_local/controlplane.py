@@ -33,7 +33,7 @@ from crackseg_local.pki import Authority
 from crackseg_local.plane import Plane
 
 _PREFIX = "crackseg-plane-"
-_READY_SECONDS = 120.0
+_READY_SECONDS = 250.0
 _SERVICE_RANGE = "10.96.0.0/16"
 _START_ATTEMPTS = 3
 # Below those that Linux gives to whoever asks for any (32768 and above), and below Kubernetes' own range for nodes.

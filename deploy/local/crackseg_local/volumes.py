@@ -58,7 +58,7 @@ def create(cluster: Cluster, claim: str, source: str) -> Path:
         path.chmod(0o777 if path.is_dir() else 0o666)
     documents = "\n---\n".join(map(json.dumps, objects(namespace, name, folder)))
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=documents)
-    wait = ["--for=jsonpath={.status.phase}=Bound", "--timeout=30s"]
+    wait = ["--for=jsonpath={.status.phase}=Bound", "--timeout=120s"]
     cluster.kubectl("wait", "persistentvolumeclaim", name, f"--namespace={namespace}", *wait)
     say(f"the claim {claim} holds the files of {source}")
     return folder
