@@ -183,10 +183,12 @@ class Space:
     @staticmethod
     def _unchanged(writes: Callable[[], list[Request]], seconds: float) -> None:
         known, since = len(writes()), time.monotonic()
+        deadline = since + seconds + 2 * DEADLINE
         while time.monotonic() - since < seconds:
             time.sleep(0.25)
             if (now := len(writes())) != known:
                 known, since = now, time.monotonic()
+                assert since < deadline, f"something is written again and again: {writes()[-5:]}"
 
 
 def _controller(raw: dict[str, Any]) -> str:
