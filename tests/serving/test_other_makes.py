@@ -259,7 +259,7 @@ def test_it_is_served_right(tmp_path: Path, model: Made):
     [
         pytest.param(
             Made(two, PAIR),
-            ("several outputs", "'aux'", "'scores'", "crackseg.output.name"),
+            ("of several", "YOLO", "'aux'", "'scores'", "crackseg.output.name"),
             id="two outputs, and no word which",
         ),
         pytest.param(

@@ -156,7 +156,11 @@ def _mask_output(outputs: Sequence[TensorSpec], name: str) -> TensorSpec:
         raise mismatch(f"an output called {name!r}, as crackseg.output.name says", found)
     named = named or list(outputs)
     if len(named) != 1:
-        raise mismatch(wanted + " (with several outputs, name it 'mask' or in crackseg.output.name)", found)
+        raise mismatch(
+            wanted
+            + " (of several, one is called 'mask' or named by crackseg.output.name; boxes with parts of masks, as YOLO gives, are none)",
+            found,
+        )
     mask = named[0]
     # An exporter may leave the rank out: the shape is then empty, and the warm-up decides.
     if mask.datatype not in _OUTPUT_TYPES or len(mask.shape) not in {0, 3, 4}:

@@ -34,7 +34,7 @@ _KNOWN: Final = (
     ),
     (
         re.compile(r"Could not find an implementation for (\w+)\(\d+\) node with name '([^']*)'"),
-        "{runtime} has no kernel for its operator {0} (node {1!r}) in the type that it has there: export the model in FP32, FP16 or quantized",
+        "{runtime} has no kernel for its operator {0} (node {1!r}) in the opset and type that it has there: export the model with another opset_version, in FP32, FP16 or quantized",
     ),
     (
         re.compile(r"No graph was found|protobuf parsing failed", re.IGNORECASE),
