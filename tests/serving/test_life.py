@@ -92,7 +92,7 @@ def test_sigterm_under_load_loses_no_request(serve: Serve):
 
 def test_work_in_flight_is_finished_after_the_listener_is_closed(serve: Serve):
     server = serve(DRAIN_SECONDS="0", TILE_SIZE="64", TILE_OVERLAP="0").wait_ready()
-    big = encoded(cracked(3000, 4000)[0])
+    big = encoded(cracked(2000, 2000)[0])
     answers: list[Answer] = []
     client = threading.Thread(target=lambda: answers.append(server.segment(big, "?output=mask")))
     client.start()
