@@ -34,6 +34,9 @@ class _Lines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+_LONGEST_PATH: Final = 500  # characters of a line's; a client may send thousands
+
+
 class AccessLog:
     """One line per request: for every failed one, and for the share `share` (0 to 1) of the others."""
 
@@ -42,16 +45,25 @@ class AccessLog:
         self._due = 0.0
         self._log = logging.getLogger("crackseg.http")
 
-    def write(self, method: str, path: str, status: int, seconds: float, request_id: str, problem: str = "") -> None:
-        """Log one request, unless it succeeded and is not in the sample. From the event loop's thread."""
+    def write(self, method: str, path: str, status: int, seconds: float, request_id: str, **why: str) -> None:
+        """Log one request, unless it succeeded and is not in the sample. From the event loop's thread.
+
+        `why` has further fields for one that failed.
+        """
         if status < 400:
             self._due += self._share
             if self._due < 1:
                 return
             self._due -= 1
-        fields: dict[str, object] = {"request": request_id, "status": status, "seconds": round(seconds, 4)}
-        if problem:
-            fields["problem"] = problem
+        path = path[:_LONGEST_PATH]
+        fields: dict[str, object] = {
+            "request": request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "seconds": round(seconds, 4),
+            **why,
+        }
         self._log.info("%s %s answered %d", method, path, status, extra=fields)
 
 

@@ -15,10 +15,11 @@ from crackseg_serving import contract
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Refused, let_go
 from crackseg_serving.http.compression import compressed
-from crackseg_serving.http.messages import REQUEST_ID, Request, Response
+from crackseg_serving.http.messages import Request, Response
 from crackseg_serving.http.problems import Problem, from_refusal, to_response
 from crackseg_serving.http.routes import POLLED, Route, find
 from crackseg_serving.http.v2 import not_served
+from crackseg_serving.identity import REQUEST_ID
 from crackseg_serving.logs import AccessLog
 
 _LOG = logging.getLogger("crackseg.http")
@@ -38,14 +39,13 @@ class App:
         metrics = self._engine.metrics
         route = find(request.path)
         with metrics.in_flight.track_inprogress():
-            response = await self._answer(request, route)
-            problem = response.body.decode("utf-8", "replace") if response.status >= 400 else ""
+            response, why = await self._answer(request, route)
             await send(self._signed(await compressed(response, request), request))
         seconds = time.perf_counter() - start
         endpoint = route.template if route else "other"
         metrics.answered(endpoint, response.status, seconds, request.id)
         if endpoint not in POLLED:
-            self._log.write(request.method, request.path, response.status, seconds, request.id, problem)
+            self._log.write(request.method, request.path, response.status, seconds, request.id, **why)
 
     def _signed(self, response: Response, request: Request) -> Response:
         """With what every answer has: whose it is, and by which version."""
@@ -55,15 +55,16 @@ class App:
             response.headers["Connection"] = "close"
         return response
 
-    async def _answer(self, request: Request, route: Route | None) -> Response:
+    async def _answer(self, request: Request, route: Route | None) -> tuple[Response, dict[str, str]]:
+        """The answer, and for the log why it has no result."""
         try:
             _check_host(request)
-            return await self._route(request, route)
+            return await self._route(request, route), {}
         except Exception as error:  # noqa: BLE001 - the last line of defence: answered, logged, and the server goes on
             problem, label = _problem(error, request.id)
             self._engine.metrics.rejected.labels(label).inc()
             let_go(error)
-            return to_response(problem, request.path, request.id)
+            return to_response(problem, request.path, request.id), {"reason": label, "problem": problem.detail}
 
     async def _route(self, request: Request, route: Route | None) -> Response:
         if route is None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
 from urllib.parse import parse_qs
 
 import httptools
 import orjson
 
 from crackseg_serving.http.incoming import Incoming
-
-REQUEST_ID: Final = "x-request-id"
-#: New ids: eight digits for this process, eight that count. No call that lets go of the interpreter for each request.
-_PROCESS: Final = os.urandom(4).hex()
-_NUMBERS: Final = itertools.count(1)
+from crackseg_serving.identity import REQUEST_ID, request_id
 
 
 @dataclass(slots=True)
@@ -55,17 +48,17 @@ def read_request(method: str, target: bytes, version: str, headers: Mapping[str,
     """The request with this head. A query parameter given twice counts once: the last. Raises HttpParserError."""
     url = httptools.parse_url(target)
     query = _query(url.query) if url.query else {}
-    return Request(method, (url.path or b"/").decode("latin-1"), query, version, headers, _request_id(headers), body)
+    return Request(
+        method,
+        (url.path or b"/").decode("latin-1"),
+        query,
+        version,
+        headers,
+        request_id(headers.get(REQUEST_ID, "")),
+        body,
+    )
 
 
 @lru_cache(64)
 def _query(text: bytes) -> Mapping[str, str]:
     return {name: values[-1] for name, values in parse_qs(text.decode("latin-1")).items()}
-
-
-def _request_id(headers: Mapping[str, str]) -> str:
-    """The client's own id where it is sane, else a new one."""
-    given = headers.get(REQUEST_ID, "")
-    if 0 < len(given) <= 128 and given.isascii() and given.isprintable():
-        return given
-    return f"{_PROCESS}{next(_NUMBERS):08x}"

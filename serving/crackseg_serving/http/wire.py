@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Final
 
 from crackseg_serving.http.messages import Response
+from crackseg_serving.identity import printable
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -30,7 +31,7 @@ def head(response: Response, *, close: bool, chunked: bool) -> bytes:
         lines.append(f"content-type: {response.content_type}")
         if response.stream is None:
             lines.append(f"content-length: {len(response.body)}")
-    lines += [f"{name.lower()}: {_safe(value)}" for name, value in response.headers.items() if name != "Connection"]
+    lines += [f"{name.lower()}: {printable(value)}" for name, value in response.headers.items() if name != "Connection"]
     if chunked:
         lines.append("transfer-encoding: chunked")
     if close:
@@ -52,10 +53,3 @@ def chunk(part: bytes) -> bytes:
 @lru_cache(1)
 def _date(second: int) -> str:
     return formatdate(second, usegmt=True)
-
-
-def _safe(text: str) -> str:
-    """Text that a client or a model's author may have written, as a header may hold it."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)

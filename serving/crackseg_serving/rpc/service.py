@@ -6,9 +6,7 @@ Called by gRPC for each call. Whatever happens in a method, the client gets a st
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
-import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -20,15 +18,13 @@ from google.protobuf.message_factory import GetMessageClass
 from crackseg_serving import contract
 from crackseg_serving.engine import Engine
 from crackseg_serving.failures import Cause, Refused, let_go
+from crackseg_serving.identity import REQUEST_ID, printable, request_id
 from crackseg_serving.inference import describe
 from crackseg_serving.logs import AccessLog
 from crackseg_serving.rpc import health_pb2, inference, inference_pb2
 from crackseg_serving.rpc.status import Failure, from_refusal
 
 _LOG = logging.getLogger("crackseg.rpc")
-_REQUEST_ID: Final = "x-request-id"
-_PROCESS: Final = os.urandom(4).hex()
-_NUMBERS: Final = itertools.count(1)
 #: Calls that machines make every few seconds: not worth a line in the log.
 _POLLED: Final = frozenset({"ServerLive", "ServerReady", "ModelReady", "Check"})
 _WATCH_SECONDS: Final = 0.5  # how late who watches the health may hear of a change
@@ -163,23 +159,19 @@ class Service:
         self, method: str, context: grpc.aio.ServicerContext[Any, Any], work: Callable[[], Awaitable[T]]
     ) -> T:
         """The result of `work`; what goes wrong as a status."""
-        engine, began, status, problem = (
-            self._engine,
-            time.perf_counter(),
-            499,
-            "",
-        )  # as it is where the call is cancelled
-        request_id = _request_id(context)
-        told = [(_REQUEST_ID, request_id), (contract.VERSION_HEADER.lower(), _safe(engine.version))]
+        engine, began = self._engine, time.perf_counter()
+        status, why = 499, dict[str, str]()  # as it is where the call is cancelled
+        identity = request_id(_given_id(context))
+        told = [(REQUEST_ID, identity), (contract.VERSION_HEADER.lower(), printable(engine.version))]
         try:
             with engine.metrics.in_flight.track_inprogress():
                 context.set_trailing_metadata(tuple(told))
                 result = await work()
             status = 200
         except Exception as error:  # noqa: BLE001 - whatever happens is answered, and the server goes on
-            failure = _failure(error, request_id)
+            failure = _failure(error, identity)
             let_go(error)
-            status, problem = failure.counted, failure.message
+            status, why = failure.counted, {"reason": failure.kind, "problem": failure.message}
             engine.metrics.rejected.labels(failure.kind).inc()
             if failure.retry_after:
                 told.append(("grpc-retry-pushback-ms", str(1000 * failure.retry_after)))
@@ -187,9 +179,9 @@ class Service:
             raise AssertionError("abort always raises") from None
         finally:
             seconds = time.perf_counter() - began
-            engine.metrics.answered(f"grpc:{method}", status, seconds, request_id)
+            engine.metrics.answered(f"grpc:{method}", status, seconds, identity)
             if method not in _POLLED:
-                self._log.write("gRPC", method, status, seconds, request_id, problem)
+                self._log.write("gRPC", method, status, seconds, identity, **why)
         return result
 
 
@@ -200,16 +192,16 @@ def _refuse(why: str) -> Callable[[bytes, grpc.aio.ServicerContext[Any, Any]], A
     return refuse
 
 
-def _failure(error: Exception, request_id: str) -> Failure:
+def _failure(error: Exception, identity: str) -> Failure:
     """What went wrong, as the client is told; what is the server's fault goes to its log."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, Refused):
         if isinstance(error.__cause__, Exception):
-            _LOG.error("request %s: %s", request_id, error.message, exc_info=error.__cause__)
+            _LOG.error("request %s: %s", identity, error.message, exc_info=error.__cause__)
         return from_refusal(error)
-    _LOG.error("request %s failed", request_id, exc_info=error)
-    message = f"the server failed; its log has the cause under request {request_id}"
+    _LOG.error("request %s failed", identity, exc_info=error)
+    message = f"the server failed; its log has the cause under request {identity}"
     return Failure(grpc.StatusCode.INTERNAL, 500, message, "internal-error")
 
 
@@ -217,14 +209,7 @@ def _services(file: Any) -> list[str]:
     return [service.full_name for service in file.DESCRIPTOR.services_by_name.values()]
 
 
-def _safe(text: str) -> str:
-    """Text that a model's author wrote, as metadata may hold it."""
-    return "".join(sign if sign.isascii() and sign.isprintable() else "?" for sign in text)
-
-
-def _request_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
-    """The client's own id where it is sane, else a new one."""
-    for key, value in context.invocation_metadata() or ():
-        if key == _REQUEST_ID and isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable():
-            return value
-    return f"{_PROCESS}{next(_NUMBERS):08x}"
+def _given_id(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """The client's own id, if it sent one."""
+    found = (value for key, value in context.invocation_metadata() or () if key == REQUEST_ID)
+    return next((value for value in found if isinstance(value, str)), "")
