@@ -102,8 +102,8 @@ def _bundle(options: argparse.Namespace) -> None:
 def _version(path: Path) -> str:
     from crackseg_models.agreement import Served
 
-    found = Served(path).version
-    if found == "unknown":
+    found = Served(path).model.signature.metadata.version
+    if not found:
         raise ValueError(f"{path} says no version of its own: give the new file's with --version")
     return found
 

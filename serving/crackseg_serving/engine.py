@@ -125,7 +125,7 @@ class Engine:
     @property
     def version(self) -> str:
         """The version that every answer carries: the served one, or, while the model loads, the one of the settings."""
-        return self._model.version if self._model else self.settings.model_version or _VERSION
+        return self._model.version if self._model else self.settings.model_version or "unknown"
 
     def summary(self) -> dict[str, object]:
         """The served model as fields of a log line."""
