@@ -230,6 +230,7 @@ class Connection(asyncio.BufferedProtocol):
         """The application is done with it."""
         if self._exchanges and self._exchanges[0] is exchange:
             self._exchanges.popleft()
+        exchange.request.body.drop()
         if not exchange.answered:
             self._transport.abort()
         elif not self._lost and not self._transport.is_closing():

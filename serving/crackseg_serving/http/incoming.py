@@ -64,14 +64,20 @@ class Incoming:
 
     def fill(self, size: int, *, wanted: bool) -> None:
         """So many of the missing bytes have come, where they belong; or elsewhere, where nobody wants them any more."""
-        assert self._memory is not None
         begin = self.come
         self.come += size
         self.missing -= size
         if wanted:
+            assert self._memory is not None
             self.add(self._memory[begin : self.come])
         if not self.missing:
             self._memory = None
+
+    def drop(self) -> None:
+        """Nobody takes what has come: its request is answered. The connection may stay, and the rest may still come."""
+        self._parts.clear()
+        self._memory = None
+        self._unread = 0
 
     def add(self, part: Part | None) -> None:
         """The next part has come; None: there is no more."""

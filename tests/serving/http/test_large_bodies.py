@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 import zlib
 
 import pytest
@@ -11,6 +12,8 @@ from tests.serving.http.test_connections import answers, closed, connected, requ
 from tests.serving.pictures import cracked, encoded
 from tests.serving.process import ServerProcess
 from tests.serving.waiting import until
+
+from crackseg_serving.http.incoming import Incoming
 
 pytestmark = pytest.mark.serving
 
@@ -105,3 +108,33 @@ def test_a_large_body_that_stops_half_way_is_refused(serve: Serve):
         connection.sendall(message[:5000])
         assert answers(connection, 1)[0][:2] == (408, "slow")
         assert closed(connection)
+
+
+class _Nobody:
+    """Brings a body, and does as it is told."""
+
+    def pause(self) -> None:
+        pass
+
+    def resume(self) -> None:
+        pass
+
+    def ask(self) -> None:
+        pass
+
+
+def test_what_came_of_a_body_is_let_go_when_its_request_is_answered():
+    """Its connection may stay for minutes, and what refers to it may wait for the garbage collector."""
+    tracemalloc.start()
+    try:
+        body = Incoming(_Nobody())
+        body.announced = 20 << 20
+        body.make_room(1 << 30)
+        body.fill(4 << 20, wanted=True)
+        assert tracemalloc.get_traced_memory()[0] > 20 << 20
+        body.drop()
+        assert tracemalloc.get_traced_memory()[0] < 1 << 20
+        body.fill(16 << 20, wanted=False)
+        assert body.missing == 0
+    finally:
+        tracemalloc.stop()
